@@ -18,7 +18,7 @@ __all__ = ["DISCOVERY"]
 def _whenever(founding: Any, policy: Policy) -> bool:
     """Who promised something to one set of seeds helps another one."""
     founding.policy = policy
-    founding.replica_id = Acceptor(founding.identity, policy.seed_set, policy.needed)
+    founding.acceptor = Acceptor(founding.identity, policy.seed_set, policy.needed)
     return True
 
 

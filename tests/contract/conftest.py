@@ -1,4 +1,4 @@
-"""The worlds in which the contract holds: the same coroutines run in each."""
+"""The environments in which the contract holds: the same coroutines run in each."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 import trustme
 
 from casty.tls import Config
-from tests.contract.worlds import HOST, World, contexts_of, run_for_real, run_simulated
+from tests.contract.environments import HOST, Environment, contexts_of, run_for_real, run_simulated
 
 
 @pytest.fixture(scope="session")
@@ -20,8 +20,8 @@ def tls(authority: trustme.CA) -> Config:
 
 
 @pytest.fixture(params=["tcp", "tls", "sim"])
-def world(request: pytest.FixtureRequest) -> World:
+def environment(request: pytest.FixtureRequest) -> Environment:
     name: str = request.param
     if name == "sim":
-        return World(name, HOST, None, run_simulated)
-    return World(name, HOST, request.getfixturevalue("tls") if name == "tls" else None, run_for_real)
+        return Environment(name, HOST, None, run_simulated)
+    return Environment(name, HOST, request.getfixturevalue("tls") if name == "tls" else None, run_for_real)

@@ -12,7 +12,7 @@ from casty.wire.framing import frame, frame_header
 from casty.wire.hello import Refusal
 from casty.wire.pack import pack
 from tests.contract.ends import End, Side, dial
-from tests.contract.worlds import World
+from tests.contract.environments import Environment
 
 SETTINGS = Settings(
     max_frame_bytes=100_000, max_value_bytes=50_000, snapshot_chunk_bytes=50_000, max_half_open_links=20
@@ -23,10 +23,10 @@ def good_hello(world_side: Side) -> bytes:
     return frame(frames.HELLO, world_side.hello().encode())
 
 
-async def still_serves(server: Side, world: World) -> None:
+async def still_serves(server: Side, environment: Environment) -> None:
     """Link, echo one frame, and go."""
     client = Side("good", SETTINGS)
-    peer = client.dial(server.hello().address, world.tls)
+    peer = client.dial(server.hello().address, environment.tls)
     await client.until(lambda: bool(client.opened))
     client.opened[0].send(40, b"alive")
     await client.until(lambda: client.frames == [(42, b"alive")])
@@ -63,11 +63,11 @@ STRANGERS = {
 
 
 @pytest.mark.parametrize("name", list(STRANGERS))
-def test_strangers_get_a_typed_refusal(world: World, name: str) -> None:
+def test_strangers_get_a_typed_refusal(environment: Environment, name: str) -> None:
     async def main() -> None:
         server = Side("a", SETTINGS)
-        address = await server.listen(world.host, world.tls)
-        end = await dial(address, world.tls)
+        address = await server.listen(environment.host, environment.tls)
+        end = await dial(address, environment.tls)
         end.link.write(STRANGERS[name])
         await end.lost()
         [(kind, body)] = await end.frames(1)
@@ -76,10 +76,10 @@ def test_strangers_get_a_typed_refusal(world: World, name: str) -> None:
         assert refusal.kind in ("protocol", "magic", "cluster", "version", "limits")
         assert refusal.text
         assert server.opened == []
-        await still_serves(server, world)
+        await still_serves(server, environment)
         await finish(server, end)
 
-    world.run(main)
+    environment.run(main)
 
 
 GARBAGE = {
@@ -92,11 +92,11 @@ GARBAGE = {
 
 
 @pytest.mark.parametrize("name", list(GARBAGE))
-def test_garbage_after_the_handshake_ends_the_link(world: World, name: str) -> None:
+def test_garbage_after_the_handshake_ends_the_link(environment: Environment, name: str) -> None:
     async def main() -> None:
         server = Side("a", SETTINGS)
-        address = await server.listen(world.host, world.tls)
-        end = await dial(address, world.tls)
+        address = await server.listen(environment.host, environment.tls)
+        end = await dial(address, environment.tls)
         client = Side("b", SETTINGS)
         end.link.write(good_hello(client))
         await end.frames(1)
@@ -104,76 +104,76 @@ def test_garbage_after_the_handshake_ends_the_link(world: World, name: str) -> N
         end.link.write(garbage if isinstance(garbage, bytes) else garbage(client))
         await end.lost()
         await server.until(lambda: bool(server.closed))
-        await still_serves(server, world)
+        await still_serves(server, environment)
         await finish(server, end)
 
-    world.run(main)
+    environment.run(main)
 
 
 @pytest.mark.parametrize("size", [1, 3, 4, 5, 20])
-def test_truncated_hellos_that_end(world: World, size: int) -> None:
+def test_truncated_hellos_that_end(environment: Environment, size: int) -> None:
     async def main() -> None:
         server = Side("a", SETTINGS)
-        end = await dial(await server.listen(world.host, world.tls), world.tls)
+        end = await dial(await server.listen(environment.host, environment.tls), environment.tls)
         end.link.write(good_hello(Side("b", SETTINGS))[:size])
         end.link.close()
         await end.lost()
-        await still_serves(server, world)
+        await still_serves(server, environment)
         assert server.acceptor is not None
         assert server.acceptor.half_open_links == 0
         await finish(server, end)
 
-    world.run(main)
+    environment.run(main)
 
 
-def test_a_frame_that_never_ends_is_dropped_with_its_link(world: World) -> None:
+def test_a_frame_that_never_ends_is_dropped_with_its_link(environment: Environment) -> None:
     async def main() -> None:
         server = Side("a", SETTINGS)
-        end = await dial(await server.listen(world.host, world.tls), world.tls)
+        end = await dial(await server.listen(environment.host, environment.tls), environment.tls)
         end.link.write(good_hello(Side("b", SETTINGS)) + frame_header(40, 90_000) + b"x" * 80_000)
         await end.frames(1)
         end.link.close()
         await server.until(lambda: bool(server.closed))
         assert server.frames == []
-        await still_serves(server, world)
+        await still_serves(server, environment)
         await finish(server, end)
 
-    world.run(main)
+    environment.run(main)
 
 
-def test_silent_links_are_bounded_and_the_oldest_gives_way(world: World) -> None:
+def test_silent_links_are_bounded_and_the_oldest_gives_way(environment: Environment) -> None:
     async def main() -> None:
         server = Side("a", SETTINGS)
-        address = await server.listen(world.host, world.tls)
+        address = await server.listen(environment.host, environment.tls)
         assert server.acceptor is not None
-        ends = [await dial(address, world.tls) for _ in range(200)]
+        ends = [await dial(address, environment.tls) for _ in range(200)]
         for end in ends[:-20]:
             await end.lost()
         assert server.acceptor.half_open_links <= 20
         assert server.acceptor.dropped >= 180
-        await still_serves(server, world)
+        await still_serves(server, environment)
         await finish(server, *ends)
 
-    world.run(main)
+    environment.run(main)
 
 
-def test_a_silent_link_is_ended_after_the_hello_timeout(world: World) -> None:
+def test_a_silent_link_is_ended_after_the_hello_timeout(environment: Environment) -> None:
     async def main() -> None:
         server = Side("a", replace(SETTINGS, hello_timeout_s=0.1))
-        end = await dial(await server.listen(world.host, world.tls), world.tls)
+        end = await dial(await server.listen(environment.host, environment.tls), environment.tls)
         await end.lost()
-        if world.tls is None:
+        if environment.tls is None:
             [(kind, body)] = await end.frames(1)
             assert (kind, "0.1 s" in Refusal.decode(body).text) == (frames.REFUSED, True)
         await finish(server, end)
 
-    world.run(main)
+    environment.run(main)
 
 
-def test_a_half_open_link_is_found_by_pings(world: World) -> None:
+def test_a_half_open_link_is_found_by_pings(environment: Environment) -> None:
     async def main() -> None:
         server = Side("a", replace(SETTINGS, unreachable_after_s=0.1))
-        end = await dial(await server.listen(world.host, world.tls), world.tls)
+        end = await dial(await server.listen(environment.host, environment.tls), environment.tls)
         end.link.write(good_hello(Side("b", SETTINGS)))
         await end.lost()
         answers = await end.frames(3)
@@ -182,14 +182,14 @@ def test_a_half_open_link_is_found_by_pings(world: World) -> None:
         assert "half-open" in server.closed[0][1]
         await finish(server, end)
 
-    world.run(main)
+    environment.run(main)
 
 
-def test_pongs_keep_an_idle_link(world: World) -> None:
+def test_pongs_keep_an_idle_link(environment: Environment) -> None:
     async def main() -> None:
         settings = replace(SETTINGS, unreachable_after_s=0.1)
         server, client = Side("a", settings), Side("b", settings)
-        peer = client.dial(await server.listen(world.host, world.tls), world.tls)
+        peer = client.dial(await server.listen(environment.host, environment.tls), environment.tls)
         await client.until(lambda: bool(client.opened))
         from casty import runtime
 
@@ -198,22 +198,22 @@ def test_pongs_keep_an_idle_link(world: World) -> None:
         peer.close()
         await finish(server)
 
-    world.run(main)
+    environment.run(main)
 
 
 @pytest.mark.slow
-def test_thousands_of_silent_links(world: World) -> None:
+def test_thousands_of_silent_links(environment: Environment) -> None:
     async def main() -> None:
         server = Side("a", replace(SETTINGS, max_half_open_links=100))
-        address = await server.listen(world.host, world.tls)
+        address = await server.listen(environment.host, environment.tls)
         assert server.acceptor is not None
         ends: list[End] = []
-        for index in range(3000 if world.tls is None else 500):
-            ends.append(await dial(address, world.tls))
+        for index in range(3000 if environment.tls is None else 500):
+            ends.append(await dial(address, environment.tls))
             if index >= 200:
                 await ends[index - 200].lost()
             assert server.acceptor.half_open_links <= 100
-        await still_serves(server, world)
+        await still_serves(server, environment)
         await finish(server, *ends)
 
-    world.run(main)
+    environment.run(main)

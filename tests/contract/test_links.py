@@ -6,13 +6,13 @@ import pytest
 
 from casty import runtime
 from tests.contract.ends import End, Listening, dial
-from tests.contract.worlds import World
+from tests.contract.environments import Environment
 
 
-async def pair(world: World) -> tuple[End, End, Listening]:
+async def pair(environment: Environment) -> tuple[End, End, Listening]:
     listening = Listening()
-    address = await listening.start(world.host, world.tls)
-    near = await dial(address, world.tls)
+    address = await listening.start(environment.host, environment.tls)
+    near = await dial(address, environment.tls)
     far = await listening.ends.get()
     return near, far, listening
 
@@ -27,9 +27,9 @@ async def finish(listening: Listening, *ends: End) -> None:
     await listening.listener.close()
 
 
-def test_bytes_arrive_in_order_both_ways(world: World) -> None:
+def test_bytes_arrive_in_order_both_ways(environment: Environment) -> None:
     async def main() -> None:
-        near, far, listening = await pair(world)
+        near, far, listening = await pair(environment)
         pieces = [bytes([index % 256]) * (index * 37 % 5000 + 1) for index in range(300)]
         for piece in pieces:
             near.link.write(piece)
@@ -39,12 +39,12 @@ def test_bytes_arrive_in_order_both_ways(world: World) -> None:
         assert await near.received(len(sent)) == sent
         await finish(listening, near, far)
 
-    world.run(main)
+    environment.run(main)
 
 
-def test_pieces_arrive_as_if_they_were_joined(world: World) -> None:
+def test_pieces_arrive_as_if_they_were_joined(environment: Environment) -> None:
     async def main() -> None:
-        near, far, listening = await pair(world)
+        near, far, listening = await pair(environment)
         pieces = [b"a", bytes(range(256)) * 1024, b"b" * 70_000, b"c"]
         near.link.write(b"before")
         near.link.write_parts(pieces)
@@ -53,12 +53,12 @@ def test_pieces_arrive_as_if_they_were_joined(world: World) -> None:
         assert await far.received(len(sent)) == sent
         await finish(listening, near, far)
 
-    world.run(main)
+    environment.run(main)
 
 
-def test_a_large_write_arrives_whole(world: World) -> None:
+def test_a_large_write_arrives_whole(environment: Environment) -> None:
     async def main() -> None:
-        near, far, listening = await pair(world)
+        near, far, listening = await pair(environment)
         sent = bytes(range(256)) * 16384
         near.link.write(sent)
         assert await far.received(len(sent)) == sent
@@ -67,25 +67,25 @@ def test_a_large_write_arrives_whole(world: World) -> None:
         assert near.link.buffered_bytes == 0
         await finish(listening, near, far)
 
-    world.run(main)
+    environment.run(main)
 
 
-def test_the_listener_names_a_real_port_and_links_their_peer(world: World) -> None:
+def test_the_listener_names_a_real_port_and_links_their_peer(environment: Environment) -> None:
     async def main() -> None:
-        near, far, listening = await pair(world)
+        near, far, listening = await pair(environment)
         assert listening.listener is not None
         host, port = listening.listener.address
-        assert (host, port > 0) == (world.host, True)
+        assert (host, port > 0) == (environment.host, True)
         assert near.link.peer == (host, port)
-        assert far.link.peer[0] == world.host
+        assert far.link.peer[0] == environment.host
         await finish(listening, near, far)
 
-    world.run(main)
+    environment.run(main)
 
 
-def test_what_is_not_read_waits_and_comes_in_order_with_the_end_behind_it(world: World) -> None:
+def test_what_is_not_read_waits_and_comes_in_order_with_the_end_behind_it(environment: Environment) -> None:
     async def main() -> None:
-        near, far, listening = await pair(world)
+        near, far, listening = await pair(environment)
         near.link.write(b"a")
         await far.received(1)
         far.link.pause_reading()
@@ -102,12 +102,12 @@ def test_what_is_not_read_waits_and_comes_in_order_with_the_end_behind_it(world:
         assert bytes(far.data) == b"a" + sent
         await finish(listening, near, far)
 
-    world.run(main)
+    environment.run(main)
 
 
-def test_a_writer_hears_when_the_other_end_took_what_it_wrote(world: World) -> None:
+def test_a_writer_hears_when_the_other_end_took_what_it_wrote(environment: Environment) -> None:
     async def main() -> None:
-        near, far, listening = await pair(world)
+        near, far, listening = await pair(environment)
         near.link.write(b"a")
         await far.received(1)
         far.link.pause_reading()
@@ -127,12 +127,12 @@ def test_a_writer_hears_when_the_other_end_took_what_it_wrote(world: World) -> N
         assert heard[1:] == [-1]
         await finish(listening, near, far)
 
-    world.run(main)
+    environment.run(main)
 
 
-def test_close_sends_what_is_queued_then_both_hear_the_end_once(world: World) -> None:
+def test_close_sends_what_is_queued_then_both_hear_the_end_once(environment: Environment) -> None:
     async def main() -> None:
-        near, far, listening = await pair(world)
+        near, far, listening = await pair(environment)
         sent = b"y" * 1_000_000
         near.link.write(sent)
         near.link.close()
@@ -145,12 +145,12 @@ def test_close_sends_what_is_queued_then_both_hear_the_end_once(world: World) ->
         near.link.write(b"vanishes")
         await finish(listening, near, far)
 
-    world.run(main)
+    environment.run(main)
 
 
-def test_abort_ends_both_sides_once(world: World) -> None:
+def test_abort_ends_both_sides_once(environment: Environment) -> None:
     async def main() -> None:
-        near, far, listening = await pair(world)
+        near, far, listening = await pair(environment)
         near.link.write(b"hello")
         await far.received(5)
         near.link.abort()
@@ -158,41 +158,41 @@ def test_abort_ends_both_sides_once(world: World) -> None:
         await far.lost()
         await finish(listening, near, far)
 
-    world.run(main)
+    environment.run(main)
 
 
-def test_a_closed_listener_takes_no_links_and_keeps_those_it_took(world: World) -> None:
+def test_a_closed_listener_takes_no_links_and_keeps_those_it_took(environment: Environment) -> None:
     async def main() -> None:
-        near, far, listening = await pair(world)
+        near, far, listening = await pair(environment)
         assert listening.listener is not None
         address = listening.listener.address
         await listening.listener.close()
         with pytest.raises(OSError):
-            await dial(address, world.tls)
+            await dial(address, environment.tls)
         near.link.write(b"still")
         assert await far.received(5) == b"still"
         await finish(listening, near, far)
 
-    world.run(main)
+    environment.run(main)
 
 
-def test_an_address_in_use_is_an_error(world: World) -> None:
+def test_an_address_in_use_is_an_error(environment: Environment) -> None:
     async def main() -> None:
         listening = Listening()
-        address = await listening.start(world.host, world.tls)
+        address = await listening.start(environment.host, environment.tls)
         with pytest.raises(OSError):
-            await runtime.current().transport.listen(*address, listening.take, tls=world.tls)
+            await runtime.current().transport.listen(*address, listening.take, tls=environment.tls)
         await finish(listening)
 
-    world.run(main)
+    environment.run(main)
 
 
-def test_dialling_nobody_is_an_error(world: World) -> None:
+def test_dialling_nobody_is_an_error(environment: Environment) -> None:
     async def main() -> None:
         listening = Listening()
-        address = await listening.start(world.host, world.tls)
+        address = await listening.start(environment.host, environment.tls)
         await finish(listening)
         with pytest.raises(OSError):
-            await dial(address, world.tls)
+            await dial(address, environment.tls)
 
-    world.run(main)
+    environment.run(main)

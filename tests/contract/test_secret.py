@@ -17,8 +17,8 @@ from casty.wire.framing import frame
 from casty.wire.hello import Challenge, Hello, Refusal, Welcome
 from casty.wire.pack import unpack
 from tests.contract.ends import End, Listening, Side, dial
+from tests.contract.environments import Environment
 from tests.contract.test_connections import finish, refused
-from tests.contract.worlds import World
 from tests.kit.entropy import CountedEntropy, lowest
 
 SETTINGS = Settings()
@@ -32,17 +32,21 @@ ROTATION = [
 
 
 async def sides(
-    world: World, acceptor: Secrets | None, dialler: Secrets | None, role: str = "node"
+    environment: Environment, acceptor: Secrets | None, dialler: Secrets | None, role: str = "node"
 ) -> tuple[Side, Side, Peer]:
     server, client = Side("a", SETTINGS), Side("b", SETTINGS, role)
     server.secrets, client.secrets = acceptor, dialler
-    return server, client, client.dial(await server.listen(world.host, world.tls), world.tls)
+    return (
+        server,
+        client,
+        client.dial(await server.listen(environment.host, environment.tls), environment.tls),
+    )
 
 
 @pytest.mark.parametrize("role", ["node", "client", "status"])
-def test_both_prove_it_and_talk(world: World, role: str) -> None:
+def test_both_prove_it_and_talk(environment: Environment, role: str) -> None:
     async def main() -> None:
-        server, client, peer = await sides(world, SHARED, SHARED, role)
+        server, client, peer = await sides(environment, SHARED, SHARED, role)
         await client.until(lambda: bool(client.opened))
         await server.until(lambda: bool(server.opened))
         assert (client.opened[0].remote.node_id, server.opened[0].remote.node_id) == ("a", "b")
@@ -50,7 +54,7 @@ def test_both_prove_it_and_talk(world: World, role: str) -> None:
         await client.until(lambda: client.frames == [(42, b"hello")])
         await finish(server, peer)
 
-    world.run(main)
+    environment.run(main)
 
 
 @pytest.mark.parametrize("role", ["node", "client", "status"])
@@ -76,38 +80,40 @@ def test_both_prove_it_and_talk(world: World, role: str) -> None:
     ids=["dialler has none", "acceptor has none", "different"],
 )
 def test_whoever_does_not_share_it_is_refused_and_told_which_setting_it_is(
-    world: World, acceptor: Secrets | None, dialler: Secrets | None, text: str, role: str
+    environment: Environment, acceptor: Secrets | None, dialler: Secrets | None, text: str, role: str
 ) -> None:
     async def main() -> None:
-        server, client, peer = await sides(world, acceptor, dialler, role)
+        server, client, peer = await sides(environment, acceptor, dialler, role)
         await refused(peer)
         assert text.format(role=role) in str(peer.last_refusal)
         assert not peer.is_refused_for_now
         assert (server.opened, client.opened) == ([], [])
         await finish(server, peer)
 
-    world.run(main)
+    environment.run(main)
 
 
 @pytest.mark.parametrize(("one", "two"), ROTATION)
 def test_secrets_are_replaced_while_everybody_talks(
-    world: World, one: list[object], two: list[object]
+    environment: Environment, one: list[object], two: list[object]
 ) -> None:
     async def main() -> None:
         for acceptor, dialler in ((one, two), (two, one)):
-            server, client, peer = await sides(world, Secrets("secret", acceptor), Secrets("secret", dialler))
+            server, client, peer = await sides(
+                environment, Secrets("secret", acceptor), Secrets("secret", dialler)
+            )
             await client.until(lambda client=client: bool(client.opened))
             await server.until(lambda server=server: bool(server.opened))
             await finish(server, peer)
 
-    world.run(main)
+    environment.run(main)
 
 
-async def challenged(world: World) -> tuple[Side, End, bytes]:
+async def challenged(environment: Environment) -> tuple[Side, End, bytes]:
     """A link made by hand that was asked for its proof, and the hello that it said."""
     server = Side("a", SETTINGS)
     server.secrets = SHARED
-    end = await dial(await server.listen(world.host, world.tls), world.tls)
+    end = await dial(await server.listen(environment.host, environment.tls), environment.tls)
     hello = Side("b", SETTINGS, "client").hello()._replace(challenge=b"0123456789abcdef").encode()
     end.link.write(frame(frames.HELLO, hello))
     [(kind, _)] = await end.frames(1)
@@ -115,16 +121,16 @@ async def challenged(world: World) -> tuple[Side, End, bytes]:
     return server, end, hello
 
 
-def test_a_proof_is_of_no_use_for_another_link(world: World) -> None:
+def test_a_proof_is_of_no_use_for_another_link(environment: Environment) -> None:
     async def main() -> None:
-        server, end, hello = await challenged(world)
+        server, end, hello = await challenged(environment)
         secret, mine = SHARED, Hello.decode(hello)
         proving = Proving(secret, runtime.current().entropy, mine)
         proving.mine, proving.hello = mine, hello
         proof = proving.answer((await end.frames(1))[0][1])
         end.link.write(frame(frames.PROOF, proof))
         assert (await end.frames(2))[1][0] == frames.WELCOME
-        again = await dial(server.hello().address, world.tls)
+        again = await dial(server.hello().address, environment.tls)
         again.link.write(frame(frames.HELLO, hello))
         await again.frames(1)
         again.link.write(frame(frames.PROOF, proof))
@@ -134,14 +140,14 @@ def test_a_proof_is_of_no_use_for_another_link(world: World) -> None:
         again.link.abort()
         await finish(server)
 
-    world.run(main)
+    environment.run(main)
 
 
-def test_a_proof_that_comes_with_the_hello_is_answered(world: World) -> None:
+def test_a_proof_that_comes_with_the_hello_is_answered(environment: Environment) -> None:
     async def main() -> None:
         server = Side("a", SETTINGS)
         server.secrets = SHARED
-        end = await dial(await server.listen(world.host, world.tls), world.tls)
+        end = await dial(await server.listen(environment.host, environment.tls), environment.tls)
         hello = Side("b", SETTINGS, "client").hello()._replace(challenge=b"0123456789abcdef")
         end.link.write(frame(frames.HELLO, hello.encode()) + frame(frames.PROOF, b"guessed"))
         kinds = [kind for kind, _ in await end.frames(2)]
@@ -150,24 +156,24 @@ def test_a_proof_that_comes_with_the_hello_is_answered(world: World) -> None:
         assert server.opened == []
         await finish(server)
 
-    world.run(main)
+    environment.run(main)
 
 
 @pytest.mark.parametrize("kind", [frames.HELLO, frames.WELCOME, frames.REQUEST])
-def test_nothing_but_a_proof_follows_a_challenge(world: World, kind: int) -> None:
+def test_nothing_but_a_proof_follows_a_challenge(environment: Environment, kind: int) -> None:
     async def main() -> None:
-        server, end, hello = await challenged(world)
+        server, end, hello = await challenged(environment)
         end.link.write(frame(kind, hello))
         assert (await end.frames(2))[1][0] == frames.REFUSED
         await end.lost()
         await finish(server)
 
-    world.run(main)
+    environment.run(main)
 
 
-def test_who_is_challenged_and_says_nothing_is_let_go(world: World) -> None:
+def test_who_is_challenged_and_says_nothing_is_let_go(environment: Environment) -> None:
     async def main() -> None:
-        server, end, _ = await challenged(world)
+        server, end, _ = await challenged(environment)
         assert server.acceptor is not None
         assert server.acceptor.half_open_links == 1
         kind, body = (await end.frames(2))[1]
@@ -175,17 +181,17 @@ def test_who_is_challenged_and_says_nothing_is_let_go(world: World) -> None:
         await end.lost()
         await finish(server)
 
-    world.run(main)
+    environment.run(main)
 
 
-def test_an_acceptor_that_cannot_prove_it_is_left(world: World) -> None:
+def test_an_acceptor_that_cannot_prove_it_is_left(environment: Environment) -> None:
     async def main() -> None:
         for proof, text in ((None, "node a has none"), (b"x" * 32, "node a has another secret")):
             listening = Listening()
-            address = await listening.start(world.host, world.tls)
+            address = await listening.start(environment.host, environment.tls)
             client = Side("b", SETTINGS, "client")
             client.secrets = SHARED
-            peer = client.dial(address, world.tls)
+            peer = client.dial(address, environment.tls)
             far = await listening.ends.get()
             said = (await far.frames(1))[0][1]
             mine = Side("a", SETTINGS).hello()
@@ -203,7 +209,7 @@ def test_an_acceptor_that_cannot_prove_it_is_left(world: World) -> None:
             while not listening.ends.empty():
                 listening.ends.get_nowait().link.abort()
 
-    world.run(main)
+    environment.run(main)
 
 
 # -- the values

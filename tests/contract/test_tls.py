@@ -17,7 +17,7 @@ from casty.transport.peers import Peer
 from casty.wire import frames
 from casty.wire.hello import Refusal
 from tests.contract.ends import Side, dial
-from tests.contract.worlds import HOST, contexts_of, run_for_real
+from tests.contract.environments import HOST, contexts_of, run_for_real
 
 SETTINGS = Settings()
 

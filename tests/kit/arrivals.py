@@ -12,11 +12,10 @@ from casty.cluster.node.admission import Admission
 from casty.cluster.node.bootstrap import Bootstrap
 from casty.wire import frames
 from casty.wire.pack import pack
-from tests.kit.clock import ManualClock
 from tests.kit.groups import ManualCore, ManualGroup
-from tests.kit.network import Network
+from tests.kit.world import World
 
-__all__ = ["GENERATION", "Arrivals", "Link", "Member", "Newcomer", "document_of"]
+__all__ = ["GENERATION", "ArrivalWorld", "Link", "Member", "Newcomer", "document_of"]
 
 GENERATION = 5
 LISTEN_NS = 1_000_000_000
@@ -37,7 +36,7 @@ def document_of(founding_id: str, founders: list[Identity], generation: int) -> 
 class Link:
     """A link as one end has it; `dialled_at` is where the other listens."""
 
-    def __init__(self, world: Arrivals, owner: str, other: str) -> None:
+    def __init__(self, world: ArrivalWorld, owner: str, other: str) -> None:
         self._world = world
         self._owner = owner
         incarnation = world.at[other].identity.incarnation
@@ -45,14 +44,13 @@ class Link:
         self.dialled_at = (other, 1)
 
     def send(self, kind: int, body: bytes) -> bool:
-        self._world.network.send(self._owner, self.remote.node_id, (kind, body))
-        return True
+        return self._world.network.send(self._owner, self.remote.node_id, (kind, body))
 
 
 class Links:
     """The links of one process: with all others, or with those that it has dialled."""
 
-    def __init__(self, world: Arrivals, owner: str) -> None:
+    def __init__(self, world: ArrivalWorld, owner: str) -> None:
         self._world = world
         self._owner = owner
         self.dialled: dict[str, None] = {}
@@ -90,7 +88,7 @@ class Links:
 class Newcomer:
     """A process without a cluster."""
 
-    def __init__(self, world: Arrivals, identity: Identity, policy: Policy) -> None:
+    def __init__(self, world: ArrivalWorld, identity: Identity, policy: Policy) -> None:
         self.identity = identity
         self.links = Links(world, identity.node_id)
         self.founding = Founding(identity, policy, document_of, world.clock.now())
@@ -112,7 +110,7 @@ class Newcomer:
 class Member:
     """A member of a living cluster, which knows of it what one machine says; it leads, or knows who does."""
 
-    def __init__(self, world: Arrivals, identity: Identity, machine: ControlMachine, leader: str) -> None:
+    def __init__(self, world: ArrivalWorld, identity: Identity, machine: ControlMachine, leader: str) -> None:
         self.identity = identity
         self.machine = machine
         self.links = Links(world, identity.node_id)
@@ -146,18 +144,17 @@ class Member:
             self.admission.on_join(link, body)
 
 
-class Arrivals:
-    """All of them, one clock, and what members proposed."""
+class ArrivalWorld(World[Frame]):
+    """All of them, and what members proposed."""
 
     def __init__(self) -> None:
-        self.clock = ManualClock()
-        self.network: Network[Frame] = Network(self._receive)
+        super().__init__()
         self.at: dict[str, Newcomer | Member] = {}
         self.proposed: list[bytes] = []
         self.machine = ControlMachine()
 
-    def _receive(self, sender: str, to: str, frame: Frame) -> None:
-        self.at[to].take(Link(self, to, sender), *frame)
+    def receive(self, sender: str, to: str, message: Frame) -> None:
+        self.at[to].take(Link(self, to, sender), *message)
 
     def linked(self, name: str) -> list[str]:
         """Return whom a process has a link with, whoever dialled."""
@@ -177,11 +174,3 @@ class Arrivals:
         self.machine.apply(pack([FOUND, document_of("f", identities, GENERATION)]))
         for identity in identities:
             self.at[identity.node_id] = Member(self, identity, self.machine, names[0])
-
-    def pass_s(self, seconds: float) -> None:
-        """Let time pass; what is sent arrives at once."""
-        until_ns = self.clock.now() + int(seconds * 1e9)
-        while (next_ns := self.clock.next_ns()) is not None and next_ns <= until_ns:
-            self.clock.advance_to(next_ns)
-            self.network.deliver()
-        self.clock.advance_to(until_ns)

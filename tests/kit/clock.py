@@ -1,15 +1,14 @@
-"""The clocks of tests: one that only a test moves, and one that skips what others would wait for."""
+"""The clock of tests: it moves when a test says so, or skips what a running loop would wait for."""
 
 from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from casty.config import SECOND_NS
-from casty.ports import Clock, Timer
 
-__all__ = ["ManualClock", "ManualTimer", "SkippingClock", "settle"]
+__all__ = ["ManualClock", "ManualTimer", "settle"]
 
 
 class ManualTimer:
@@ -29,11 +28,22 @@ class ManualTimer:
 
 
 class ManualClock:
-    """A clock that stands still until a test moves it. Setting `now_ns` skips timers, as a suspended machine does."""
+    """A clock that stands still until a test moves it.
 
-    def __init__(self, now_ns: int = SECOND_NS, wall_s: int = 1) -> None:
+    Parameters
+    ----------
+    now_ns
+        Where it stands at first.
+    wall_s
+        The time of day, which does not move.
+    is_hasty
+        Whether the running loop moves it to the next timer, in the turn after one was armed: nobody waits in vain.
+    """
+
+    def __init__(self, now_ns: int = SECOND_NS, wall_s: int = 1, *, is_hasty: bool = False) -> None:
         self.now_ns = now_ns
         self.wall = wall_s
+        self.is_hasty = is_hasty
         self._timers: list[tuple[int, int, ManualTimer]] = []
         self._count = 0
 
@@ -44,7 +54,14 @@ class ManualClock:
         timer = ManualTimer(when_ns, callback, args)
         self._count += 1
         heapq.heappush(self._timers, (when_ns, self._count, timer))
+        if self.is_hasty:
+            asyncio.get_running_loop().call_soon(self._hurry)
         return timer
+
+    def _hurry(self) -> None:
+        when_ns = self.next_ns()
+        if when_ns is not None:
+            self.advance_to(max(self.now_ns, when_ns))
 
     async def sleep(self, seconds: float) -> None:
         raise AssertionError("nothing here sleeps")
@@ -87,35 +104,39 @@ class ManualClock:
 
     def advance_to(self, until_ns: int) -> None:
         """Let time pass until an instant, every timer at its own; those that timers arm on the way as well."""
+        for _ in self.instants(until_ns):
+            pass
+
+    def instants(self, until_ns: int, tick_ns: int = 0) -> Iterator[bool]:
+        """Let time pass until an instant and stop on the way: after each timer, and at each tick if there are any.
+
+        Yields whether it is a tick. Of what is due at one instant the timers come first.
+        """
         assert until_ns >= self.now_ns, "clocks do not go back"
-        while (when_ns := self.next_ns()) is not None and when_ns <= until_ns:
-            self.now_ns = max(self.now_ns, when_ns)
-            self.run_next()
+        next_tick_ns = self.now_ns + tick_ns
+        while True:
+            timer_ns = self.next_ns()
+            last_ns = min(until_ns, next_tick_ns) if tick_ns else until_ns
+            if timer_ns is not None and timer_ns <= last_ns:
+                self.now_ns = max(self.now_ns, timer_ns)
+                self.run_next()
+                yield False
+            elif tick_ns and next_tick_ns <= until_ns:
+                self.now_ns = max(self.now_ns, next_tick_ns)
+                next_tick_ns += tick_ns
+                yield True
+            else:
+                break
         self.now_ns = until_ns
 
+    def skip(self, seconds: float) -> None:
+        """Let time pass in which nothing runs, as on a suspended machine: what came due meanwhile is late."""
+        self.skip_to(self.now_ns + round(seconds * SECOND_NS))
 
-class SkippingClock:
-    """The clock of a running loop on which every timer is due at once: what it skips is counted as passed."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self.skipped_ns = 0
-
-    def now(self) -> int:
-        return self._clock.now() + self.skipped_ns
-
-    def call_at(self, when_ns: int, callback: Callable[..., object], *args: object) -> Timer:
-        return self._clock.call_at(self._clock.now(), self._skip_to, when_ns, callback, args)
-
-    def _skip_to(self, when_ns: int, callback: Callable[..., object], args: tuple[object, ...]) -> None:
-        self.skipped_ns += max(0, when_ns - self.now())
-        callback(*args)
-
-    async def sleep(self, seconds: float) -> None:
-        raise AssertionError("nothing here sleeps")
-
-    def wall_s(self) -> int:
-        return 1
+    def skip_to(self, until_ns: int) -> None:
+        """Let time pass until an instant, and nothing run."""
+        assert until_ns >= self.now_ns, "clocks do not go back"
+        self.now_ns = until_ns
 
 
 async def settle(turns: int = 50) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-__all__ = ["CountedEntropy", "highest", "lowest"]
+__all__ = ["CountedEntropy", "highest", "in_turn", "lowest"]
 
 
 def lowest(drawn: int, bound: int) -> int:
@@ -19,14 +19,15 @@ def highest(drawn: int, bound: int) -> int:
     return bound - 1
 
 
-def _in_turn(drawn: int, bound: int) -> int:
+def in_turn(drawn: int, bound: int) -> int:
+    """Choose by the number of the draw: the next each time."""
     return drawn % bound
 
 
 class CountedEntropy:
     """Tokens are the numbers of the draws, so no two are equal; `choose` makes integers of that number and a bound."""
 
-    def __init__(self, choose: Callable[[int, int], int] = _in_turn) -> None:
+    def __init__(self, choose: Callable[[int, int], int] = in_turn) -> None:
         self.drawn = 0
         self._choose = choose
 

@@ -11,11 +11,9 @@ from casty.cluster.multiraft.snapshot_transfers import Whole, WholeLoad
 from casty.consensus import Core, Entry, Limits, Membership, Timing
 from casty.wire import frames
 from casty.wire.pack import pack, unpack
-from tests.kit.clock import ManualClock
-from tests.kit.network import Network
-from tests.kit.ports import Ports
+from tests.kit.world import World
 
-__all__ = ["MS", "TIMING", "TTL_NS", "Applied", "Frame", "Process", "Processes"]
+__all__ = ["MS", "TIMING", "TTL_NS", "Applied", "Frame", "HostWorld", "Process"]
 
 MS = 1_000_000
 TIMING = Timing(1000 * MS, 1500 * MS, 250 * MS, 10_000)
@@ -66,11 +64,11 @@ class Applied:
 class Process:
     """One process: its host, its heartbeats, its memory budget, and who answered it."""
 
-    def __init__(self, world: Processes, key: str) -> None:
+    def __init__(self, world: HostWorld, key: str) -> None:
         self.world = world
         self.key = key
         self.budget = MemoryBudget(BUDGET)
-        self.host = Host(Ports(world.clock).runtime, self._send, 1 << 20)
+        self.host = Host(world.ports().runtime, self._send, 1 << 20)
         self.answered: list[str] = []
         """Who answered a heartbeat, in order."""
         self.heartbeats = Heartbeats(
@@ -79,8 +77,7 @@ class Process:
         )  # fmt: skip
 
     def _send(self, to: str, kind: int, body: bytes) -> bool:
-        self.world.network.send(self.key, to, (kind, body))
-        return True
+        return self.world.network.send(self.key, to, (kind, body))
 
     def fill(self, *, is_full: bool) -> None:
         """Use up the memory budget, or nothing of it."""
@@ -95,19 +92,15 @@ class Process:
         self.host.settle()
 
 
-class Processes:
-    """Processes by key; nothing happens but by `deliver`, `heartbeat`, and what moves the clock."""
+class HostWorld(World[Frame]):
+    """Processes by key; a heartbeat is sent by `heartbeat` only."""
 
     def __init__(self, *keys: str) -> None:
-        self.clock = ManualClock(1_000 * TTL_NS)
-        self.network: Network[Frame] = Network(self._receive, self._lost)
+        super().__init__(1_000 * TTL_NS)
         self.at = {key: Process(self, key) for key in keys}
 
-    def _receive(self, sender: str, to: str, frame: Frame) -> None:
-        self.at[to].take(sender, frame)
-
-    def _lost(self, sender: str, to: str, frame: Frame) -> None:
-        """Nothing of it is seen."""
+    def receive(self, sender: str, to: str, message: Frame) -> None:
+        self.at[to].take(sender, message)
 
     def group(self, number: int, *ids: str, epoch: int = EPOCH) -> None:
         """Create a group of these replicas: a key, or a key and its number as ``a~2``."""
@@ -144,7 +137,3 @@ class Processes:
     def lease_ms(self, key: str, number: int = 1) -> int:
         """Return for how long a leader's lease lasts from now, in milliseconds; 0 without one."""
         return max(0, self.core(key, number).lease_until_ns() - self.clock.now()) // MS
-
-    def wait(self, milliseconds: int) -> None:
-        """Let time pass in which nobody looks at the clock."""
-        self.clock.now_ns += milliseconds * MS

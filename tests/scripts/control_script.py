@@ -162,7 +162,7 @@ class ControlScript(Script):
     def do_tick(self, seconds: str = "0.25") -> None:
         """Let time pass, and the leader do its duties four times a second; what it proposes stays under way."""
         for _ in range(int(float(seconds) * 4)):
-            self.clock.now_ns += SECOND_NS // 4
+            self.clock.skip(0.25)
             for row in self.machine.members.values():
                 if row.node_id not in self.silent and row.key != "a#1":
                     self.failure_detector.answered(row.replica_id, self.clock.now())

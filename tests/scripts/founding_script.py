@@ -13,11 +13,11 @@ from typing import Any
 from casty.cluster.control import formation as f
 from casty.cluster.control.formation import Founding, Identity, Policy
 from casty.wire.pack import unpack
-from tests.kit.network import Network
 from tests.kit.script import Script, rewrite
+from tests.kit.world import World
 
 MS = 1_000_000
-TICK_NS = 250 * MS
+TICK_S = 0.25
 LISTEN_NS = 1000 * MS
 
 Message = Sequence[Any]
@@ -62,12 +62,11 @@ class FoundingScript(Script):
 
     def __init__(self) -> None:
         super().__init__()
-        self.now_ns = 0
         self.needed = 0
         self.seeds: tuple[str, ...] = ()
         self.starts: dict[str, int] = {}
         self.processes: dict[str, Founding] = {}
-        self.network: Network[Message] = Network(self._receive, self._lost)
+        self.world: World[Message] = World(0, receive=self._receive, lost=self._lost)
 
     # -- set-up
 
@@ -82,19 +81,19 @@ class FoundingScript(Script):
         self.starts[name] = self.starts.get(name, 0) + 1
         identity = Identity(name, str(self.starts[name]), name, 1)
         policy = Policy(self.seeds, self.needed, LISTEN_NS)
-        self.processes[name] = Founding(identity, policy, document_of, self.now_ns)
+        self.processes[name] = Founding(identity, policy, document_of, self.world.clock.now())
 
     # -- inputs
 
     def do_tick(self, *names: str) -> None:
         """Let a quarter of a second pass; some show themselves and do what is due: tick, or tick a b."""
-        self.now_ns += TICK_NS
+        self.world.clock.skip(TICK_S)
         for name in names or self.processes:
             process = self.processes[name]
             for other in self.processes:
                 if other != name:
-                    self.network.send(name, other, process.view())
-            self._send(name, process.tick(self.now_ns))
+                    self.world.network.send(name, other, process.view())
+            self._send(name, process.tick(self.world.clock.now()))
 
     def do_run(self, ticks: str, *names: str) -> None:
         """Tick so often, and deliver everything each time: run 8, or run 8 b c."""
@@ -104,11 +103,11 @@ class FoundingScript(Script):
 
     def do_wait(self, milliseconds: str) -> None:
         """Let time pass in which nobody does anything."""
-        self.now_ns += int(milliseconds) * MS
+        self.world.clock.skip(int(milliseconds) / 1000)
 
     def do_restart(self, name: str) -> None:
         """A process ends, and starts blank; what was on its way to it is lost."""
-        self.network.lose(name)
+        self.world.network.lose(lambda flight: flight.to == name)
         self._begin(name)
 
     def do_member(self, name: str, cluster_id: str) -> None:
@@ -128,27 +127,27 @@ class FoundingScript(Script):
 
     def do_cut(self, *links: str) -> None:
         """Cut links: cut a-b a>c."""
-        self.network.cut(*links)
+        self.world.network.cut(*links)
 
     def do_isolate(self, name: str) -> None:
         """Cut every link of one process."""
-        self.network.isolate(name, *self.processes)
+        self.world.network.isolate(name, *self.processes)
 
     def do_heal(self) -> None:
         """Restore every link."""
-        self.network.heal()
+        self.world.network.heal()
 
     def do_repeat(self) -> None:
         """Let everything under way arrive twice."""
-        self.network.repeat()
+        self.world.network.repeat()
 
     def do_deliver(self, hops: str = "99") -> None:
         """Deliver what is under way, and what follows from it, for some hops."""
-        self.network.deliver(int(hops))
+        self.world.network.deliver(int(hops))
 
     def _send(self, sender: str, outbox: f.Outbox) -> None:
         for to, message in outbox:
-            self.network.send(sender, to, message)
+            self.world.network.send(sender, to, message)
 
     def _receive(self, sender: str, to: str, message: Message) -> None:
         if message[0] != f.VIEW:
@@ -156,7 +155,7 @@ class FoundingScript(Script):
         process = self.processes[to]
         before = process.phase
         key = self.processes[sender].identity.key
-        self._send(to, process.step(self.now_ns, key, message))
+        self._send(to, process.step(self.world.clock.now(), key, message))
         if process.phase != before:
             self.say(f"{to}: {process.phase}")
 
@@ -174,7 +173,7 @@ class FoundingScript(Script):
             accepted = (
                 "" if vote is None else f" {ballot_text(*vote.ballot)} {document_text(vote.proposal.body)}"
             )
-            waits = process.waits_for(self.now_ns)
+            waits = process.waits_for(self.world.clock.now())
             misses = f" without {','.join(waits)}" if waits and process.phase != f.STARTED else ""
             self.say(f"{process.identity.key}: {process.phase}{accepted}{misses}")
 

@@ -12,7 +12,7 @@ from typing import Any
 from casty.cluster.multiraft.heartbeats import EQUAL, FULL
 from casty.wire import frames
 from casty.wire.pack import unpack
-from tests.kit.hosts import MS, Frame, Processes
+from tests.kit.hosts import MS, Frame, HostWorld
 from tests.kit.script import Script, rewrite
 
 
@@ -37,12 +37,12 @@ class HeartbeatsScript(Script):
 
     def __init__(self) -> None:
         super().__init__()
-        self.world = Processes()
+        self.world = HostWorld()
         self.is_shown = True
 
     def do_processes(self, *names: str) -> None:
         """Start processes: processes a b c."""
-        self.world = Processes(*names)
+        self.world = HostWorld(*names)
         self.start_ns = self.world.clock.now()
         receive = self.world.network.receive
 
@@ -101,7 +101,7 @@ class HeartbeatsScript(Script):
 
     def do_wait(self, milliseconds: str) -> None:
         """Let time pass in which nobody acts."""
-        self.world.wait(int(milliseconds))
+        self.world.clock.skip(int(milliseconds) / 1000)
 
     def do_full(self, name: str) -> None:
         """A process uses up its memory budget."""

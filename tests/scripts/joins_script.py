@@ -14,7 +14,7 @@ from casty.cluster.control.machine import JOIN, STATUS
 from casty.cluster.node.bootstrap import MEMBER
 from casty.wire import frames
 from casty.wire.pack import pack, unpack
-from tests.kit.arrivals import Arrivals, Frame, Member, Newcomer
+from tests.kit.arrivals import ArrivalWorld, Frame, Member, Newcomer
 from tests.kit.script import Script, rewrite
 
 CALLED = {2: "prepare", 3: "promise", 4: "accept", 5: "accepted", 6: "start"}
@@ -25,7 +25,7 @@ class JoinsScript(Script):
 
     def __init__(self) -> None:
         super().__init__()
-        self.world = Arrivals()
+        self.world = ArrivalWorld()
         self.shown: dict[tuple[str, str, str], None] = {}
         receive = self.world.network.receive
 

@@ -26,8 +26,8 @@ from casty.consensus import (
 from casty.consensus import messages as m
 from casty.consensus.leading import UNLIMITED_NS
 from casty.wire.pack import pack, unpack
-from tests.kit.network import Network
 from tests.kit.script import Script, rewrite
+from tests.kit.world import World
 from tests.scripts.raft_snapshots import Snapshots
 
 MS = 1_000_000
@@ -84,12 +84,11 @@ class RaftScript(Script):
 
     def __init__(self) -> None:
         super().__init__()
-        self.now = 0
         self.cores: dict[str, Core] = {}
         self.rounds: dict[str, Rounds] = {}
         self.states: dict[str, list[str]] = {}
         self.snapshots: dict[str, Snapshots] = {}
-        self.network: Network[bytes] = Network(self._receive, self._lost)
+        self.world: World[bytes] = World(0, receive=self._receive, lost=self._lost)
 
     def _create(self, id: str, membership: Membership | None, restored: Restored | None = None) -> None:
         position = len(self.cores)
@@ -101,7 +100,7 @@ class RaftScript(Script):
             group=1,
             epoch=1,
             membership=membership,
-            now_ns=self.now,
+            now_ns=self.world.clock.now(),
             timing=TIMING,
             limits=LIMITS,
             rounds=self.rounds[id],
@@ -132,14 +131,14 @@ class RaftScript(Script):
         core = self.cores.pop(id)
         assert core.first_index == 1, "this disk has no snapshots"
         restored = Restored(core.term, core.vote, None, list(core.log.entries))
-        self.network.lose(id)
+        self.world.network.lose(lambda flight: flight.to == id)
         self._create(id, core.history.items[0][1], restored)
 
     # Inputs
 
     def do_campaign(self, id: str) -> None:
         """Let a replica stand."""
-        self.cores[id].campaign(self.now)
+        self.cores[id].campaign(self.world.clock.now())
         self._settle(id)
 
     def do_propose(self, id: str, *values: str) -> None:
@@ -155,19 +154,19 @@ class RaftScript(Script):
 
     def do_read(self, id: str, token: str) -> None:
         """Ask for a read."""
-        self.cores[id].read(self.now, int(token))
+        self.cores[id].read(self.world.clock.now(), int(token))
         self._settle(id)
 
     def do_transfer(self, id: str, to: str) -> None:
         """Hand leadership over."""
-        if not self.cores[id].transfer(self.now, to):
+        if not self.cores[id].transfer(self.world.clock.now(), to):
             self.out.append(f"{id}: no transfer")
         self._settle(id)
 
     def do_change(self, id: str, voters: str, learners: str = "") -> None:
         """Walk one step: change a b,c,d e."""
         is_open = self.cores[id].change(
-            self.now, voters.split(","), [each for each in learners.split(",") if each]
+            self.world.clock.now(), voters.split(","), [each for each in learners.split(",") if each]
         )
         self.out.append(f"{id}: {'on the way' if is_open else 'reached'}")
         self._settle(id)
@@ -185,19 +184,19 @@ class RaftScript(Script):
 
     def do_probe(self, id: str, peer: str) -> None:
         """Send an append now."""
-        self.cores[id].probe(self.now, peer)
+        self.cores[id].probe(self.world.clock.now(), peer)
         self._settle(id)
 
     def do_time(self, milliseconds: str) -> None:
         """Let time pass and tick everybody, in order."""
-        self.now += int(milliseconds) * MS
+        self.world.clock.skip(int(milliseconds) / 1000)
         for id in self.cores:
-            self.cores[id].tick(self.now)
+            self.cores[id].tick(self.world.clock.now())
             self._settle(id)
 
     def do_wait(self, milliseconds: str) -> None:
         """Let time pass and tick nobody."""
-        self.now += int(milliseconds) * MS
+        self.world.clock.skip(int(milliseconds) / 1000)
 
     def do_beat(self, id: str) -> None:
         """Let a leader heartbeat; whoever agrees on term and configuration answers at once."""
@@ -206,38 +205,38 @@ class RaftScript(Script):
             other = self.cores.get(peer)
             if (
                 other is None
-                or self.network.is_cut(id, peer)
-                or self.network.is_cut(peer, id)
+                or self.world.network.is_cut(id, peer)
+                or self.world.network.is_cut(peer, id)
                 or other.leader != id
             ):
                 continue
             if (other.term, other.membership_index) == (core.term, core.membership_index):
-                self.rounds[peer].heard[id] = self.now
-                self.rounds[id].answered[peer] = self.now
-        core.rounds_advanced(self.now)
+                self.rounds[peer].heard[id] = self.world.clock.now()
+                self.rounds[id].answered[peer] = self.world.clock.now()
+        core.rounds_advanced(self.world.clock.now())
         self._settle(id)
 
     # Network
 
     def do_cut(self, *links: str) -> None:
         """Cut links: cut a-b a>c."""
-        self.network.cut(*links)
+        self.world.network.cut(*links)
 
     def do_isolate(self, id: str) -> None:
         """Cut every link of one process."""
-        self.network.isolate(id, *self.cores)
+        self.world.network.isolate(id, *self.cores)
 
     def do_heal(self) -> None:
         """Restore every link."""
-        self.network.heal()
+        self.world.network.heal()
 
     def do_lose(self) -> None:
         """Lose everything under way."""
-        self.out.append(f"lost {self.network.lose()}")
+        self.out.append(f"lost {self.world.network.lose()}")
 
     def do_deliver(self, rounds: str = "99") -> None:
         """Deliver what is under way, and what follows from it, for some hops."""
-        self.network.deliver(int(rounds))
+        self.world.network.deliver(int(rounds))
 
     def _receive(self, sender: str, to: str, data: bytes) -> None:
         message: Any = unpack(data)
@@ -245,7 +244,7 @@ class RaftScript(Script):
             self._lost(sender, to, data)
             return
         self.out.append(f"{sender} -> {to} {text_of(message)}")
-        self.cores[to].step(self.now, sender, message)
+        self.cores[to].step(self.world.clock.now(), sender, message)
         self._settle(to)
 
     def _lost(self, sender: str, to: str, data: bytes) -> None:
@@ -271,7 +270,7 @@ class RaftScript(Script):
     def do_lease(self, id: str) -> None:
         """Show how long a lease lasts from now."""
         until = self.cores[id].lease_until_ns()
-        left = "unlimited" if until == UNLIMITED_NS else f"{max(until - self.now, 0) // MS} ms"
+        left = "unlimited" if until == UNLIMITED_NS else f"{max(until - self.world.clock.now(), 0) // MS} ms"
         self.out.append(f"{id}: lease {left if until else 'none'}")
 
     def do_progress(self, id: str) -> None:
@@ -288,18 +287,18 @@ class RaftScript(Script):
         core = self.cores[id]
         while (ready := self._next_ready(id)) is not None:
             for to, message in ready.messages:
-                self.network.send(id, to, pack(message))
+                self.world.network.send(id, to, pack(message))
             if ready.entries:
                 core.stored(ready.first_index + len(ready.entries) - 1, ready.entries[-1].term)
             self._apply(id, ready)
             if ready.needs_snapshot:
                 data = ",".join(self.states[id]).encode()
-                self.snapshots[id].begin(core, self.now, core.applied, data)
+                self.snapshots[id].begin(core, self.world.clock.now(), core.applied, data)
             if ready.role_changed and core.role is Role.LEADER and core.applied < core.lead_index:
                 self.out.append(f"{id}: leads t{core.term}")
 
     def _next_ready(self, id: str) -> Ready | None:
-        restored = self.snapshots[id].work(self.cores[id], self.now)
+        restored = self.snapshots[id].work(self.cores[id], self.world.clock.now())
         if restored is not None:
             snapshot, data = restored
             self.out.append(f"{id}: installs {snapshot.index}")

@@ -6,7 +6,6 @@ compacts.
 
 from __future__ import annotations
 
-import heapq
 from collections import deque
 from collections.abc import Callable
 from itertools import pairwise
@@ -28,6 +27,8 @@ from casty.consensus import (
     Timing,
 )
 from casty.wire.pack import pack, unpack
+from tests.kit.network import Flight
+from tests.kit.world import World
 from tests.scripts.raft_fields import check_fields
 from tests.scripts.raft_snapshots import Snapshots
 
@@ -60,7 +61,7 @@ class Node:
     """One process with one core; `rate` is how its clock runs against true time."""
 
     def __init__(
-        self, world: World, id: str, membership: Membership | None, restored: Restored | None = None
+        self, world: RaftWorld, id: str, membership: Membership | None, restored: Restored | None = None
     ) -> None:
         self.world = world
         self.id = id
@@ -92,7 +93,7 @@ class Node:
             group=1,
             epoch=1,
             membership=membership,
-            now_ns=self.now(),
+            now_ns=self.local_ns(),
             timing=TIMING,
             limits=LIMITS,
             rounds=self.rounds,
@@ -101,8 +102,8 @@ class Node:
             restored=restored,
         )
 
-    def now(self) -> int:
-        return int(self.world.now * self.rate) + self.offset_ns
+    def local_ns(self) -> int:
+        return int(self.world.clock.now() * self.rate) + self.offset_ns
 
     def true_time(self, local_ns: int) -> int:
         return int((local_ns - self.offset_ns) / self.rate) + 1
@@ -115,20 +116,18 @@ class Node:
         return pack(self.state)
 
 
-class World:
+class RaftWorld(World[bytes]):
     """Nodes, their network and the checkers."""
 
     def __init__(self, seed: int, voters: int = 3, *, loss: float = 0.05, disk: bool = False) -> None:
+        super().__init__(1, carry=self._carry)
         self.random = Random(seed)
-        self.now = 1
         self.loss = loss
         self.has_disk = disk
         self.is_disk_slow = disk and seed % 2 == 1
         self.reads: Any = "lease" if seed % 3 else "quorum"
-        self.queue: list[tuple[int, int, Callable[[], None]]] = []
         self.count = 0
         self.nodes: dict[str, Node] = {}
-        self.cut: dict[tuple[str, str], None] = {}
         self.history: dict[int, Entry] = {}
         self.states: dict[int, bytes] = {}
         self.leaders: dict[int, str] = {}
@@ -144,20 +143,13 @@ class World:
 
     def add(self, id: str, membership: Membership | None, restored: Restored | None = None) -> Node:
         node = self.nodes[id] = Node(self, id, membership, restored)
-        self.settle(node)
-        self.at(self.now + self.random.randrange(250) * MS, lambda: self.heartbeat(node))
+        self.work(node)
+        self.at(self.clock.now() + self.random.randrange(250) * MS, lambda: self.heartbeat(node))
         return node
 
     def at(self, when: int, action: Callable[[], None]) -> None:
-        self.count += 1
-        heapq.heappush(self.queue, (max(when, self.now), self.count, action))
-
-    def run(self, duration: int) -> None:
-        end = self.now + duration
-        while self.queue and self.queue[0][0] <= end:
-            self.now, _, action = heapq.heappop(self.queue)
-            action()
-        self.now = end
+        self.count += 1  # what is proposed is named by it: names have many lengths
+        self.clock.call_at(max(when, self.clock.now()), action)
 
     def note(self, name: str) -> None:
         self.stats[name] = self.stats.get(name, 0) + 1
@@ -165,78 +157,81 @@ class World:
     # Network
 
     def send(self, sender: str, to: str, message: list[Any]) -> None:
-        if (sender, to) in self.cut or self.random.random() < self.loss:
+        if self.network.is_cut(sender, to) or self.random.random() < self.loss:
             return
         data = pack(message)
-        copies = 2 if self.loss and self.random.random() < 0.03 else 1
-        for _ in range(copies):
-            delay = self.random.choice((1, 1, 1, 2, 5, 20, 80)) if self.loss else 1
-            self.at(self.now + delay * MS, lambda: self.deliver(sender, to, data))
+        self.network.copies = 2 if self.loss and self.random.random() < 0.03 else 1
+        self.network.send(sender, to, data)
 
-    def deliver(self, sender: str, to: str, data: bytes) -> None:
+    def _carry(self, flight: Flight[bytes], arrive: Callable[[], None]) -> None:
+        delay = self.random.choice((1, 1, 1, 2, 5, 20, 80)) if self.loss else 1
+        self.at(self.clock.now() + delay * MS, arrive)
+
+    def receive(self, sender: str, to: str, message: bytes) -> None:
         node = self.nodes.get(to)
-        if node is None or not node.is_alive or (sender, to) in self.cut:
+        if node is None or not node.is_alive:
             return
-        if node.paused_until > self.now:
-            self.at(node.paused_until, lambda: self.deliver(sender, to, data))
+        if node.paused_until > self.clock.now():
+            late = Flight(sender, to, message)
+            self.at(node.paused_until, lambda: self.network.hand_over(late))
             return
-        message: Any = unpack(data)
-        if message[0] == HEARTBEAT:
-            self.on_heartbeat(node, sender, message)
-        elif message[0] == HEARTBEAT_REPLY:
-            self.on_heartbeat_reply(node, sender, message)
+        plain: Any = unpack(message)
+        if plain[0] == HEARTBEAT:
+            self.on_heartbeat(node, sender, plain)
+        elif plain[0] == HEARTBEAT_REPLY:
+            self.on_heartbeat_reply(node, sender, plain)
         else:
-            node.core.step(node.now(), sender, message)
-        self.settle(node)
+            node.core.step(node.local_ns(), sender, plain)
+        self.work(node)
 
     # Heartbeats, as a host would
 
     def heartbeat(self, node: Node) -> None:
         if not node.is_alive or self.nodes[node.id] is not node:
             return
-        self.at(self.now + int(250 * MS / node.rate), lambda: self.heartbeat(node))
+        self.at(self.clock.now() + int(250 * MS / node.rate), lambda: self.heartbeat(node))
         core = node.core
-        if node.paused_until > self.now or core.role is not Role.LEADER:
+        if node.paused_until > self.clock.now() or core.role is not Role.LEADER:
             return
         for peer in core.peers:
-            self.send(node.id, peer, [HEARTBEAT, node.now(), core.term, core.membership_index])
-        core.change(node.now(), self.goal, ())
+            self.send(node.id, peer, [HEARTBEAT, node.local_ns(), core.term, core.membership_index])
+        core.change(node.local_ns(), self.goal, ())
         core.commit_hints()
-        self.settle(node)
+        self.work(node)
 
     def on_heartbeat(self, node: Node, sender: str, message: list[Any]) -> None:
         core = node.core
         is_equal = core.leader == sender and message[2:] == [core.term, core.membership_index]
         if is_equal:
-            node.rounds.heard[sender] = node.now()
+            node.rounds.heard[sender] = node.local_ns()
         self.send(node.id, sender, [HEARTBEAT_REPLY, message[1], is_equal])
 
     def on_heartbeat_reply(self, node: Node, sender: str, message: list[Any]) -> None:
         if message[2]:
             if message[1] > node.rounds.answered.get(sender, 0):
                 node.rounds.answered[sender] = message[1]
-                node.core.rounds_advanced(node.now())
+                node.core.rounds_advanced(node.local_ns())
         elif node.core.role is Role.LEADER:
-            node.core.probe(node.now(), sender)
+            node.core.probe(node.local_ns(), sender)
 
     # The host's work
 
-    def settle(self, node: Node) -> None:
+    def work(self, node: Node) -> None:
         while (ready := self.next_ready(node)) is not None:
             if self.is_disk_slow:
                 node.unsynced.append(ready)
                 delay = self.random.choice((0, 1, 5, 40)) * MS
-                self.at(self.now + delay, lambda: self.synced(node))
+                self.at(self.clock.now() + delay, lambda: self.synced(node))
             else:
                 self.finish(node, ready)
         self.check(node)
-        when = max(node.true_time(node.core.deadline_ns), self.now)
-        if node.tick_at < self.now or when < node.tick_at:
+        when = max(node.true_time(node.core.deadline_ns), self.clock.now())
+        if node.tick_at < self.clock.now() or when < node.tick_at:
             node.tick_at = when
-            self.at(when, lambda: self.tick(node, when))
+            self.at(when, lambda: self.tick_core(node, when))
 
     def next_ready(self, node: Node) -> Ready | None:
-        restored = node.snapshots.work(node.core, node.now())
+        restored = node.snapshots.work(node.core, node.local_ns())
         if restored is not None:
             self.install(node, *restored)
         return node.core.ready()
@@ -245,7 +240,7 @@ class World:
         """One more batch is on the disk, in order; a crash before this loses it."""
         if node.is_alive:
             self.finish(node, node.unsynced.popleft())
-            self.settle(node)
+            self.work(node)
 
     def finish(self, node: Node, ready: Ready) -> None:
         self.persist(node, ready)
@@ -260,22 +255,22 @@ class World:
             self.reading.pop(token, None)
         if ready.needs_snapshot and node.applied:
             self.note("snapshot asked")
-            node.snapshots.begin(node.core, node.now(), node.applied, node.dump())
+            node.snapshots.begin(node.core, node.local_ns(), node.applied, node.dump())
 
-    def tick(self, node: Node, when: int) -> None:
+    def tick_core(self, node: Node, when: int) -> None:
         if not node.is_alive or node.tick_at != when:
             return
         node.tick_at = -1
-        if node.paused_until > self.now:
+        if node.paused_until > self.clock.now():
             self.at(node.paused_until, lambda: self.wake(node))
             return
-        node.core.tick(node.now())
-        self.settle(node)
+        node.core.tick(node.local_ns())
+        self.work(node)
 
     def wake(self, node: Node) -> None:
         if node.is_alive:
-            node.core.tick(node.now())
-            self.settle(node)
+            node.core.tick(node.local_ns())
+            self.work(node)
 
     def persist(self, node: Node, ready: Ready) -> None:
         if ready.hard_state is not None:
@@ -376,7 +371,7 @@ class World:
 
     def check_leases(self) -> None:
         for node in self.nodes.values():
-            if node.is_alive and node.core.lease_until_ns() > node.now():
+            if node.is_alive and node.core.lease_until_ns() > node.local_ns():
                 self.note("leases seen")
                 for other in self.nodes.values():
                     if other.is_alive and other.core.role is Role.LEADER and other.core.term > node.core.term:
@@ -403,7 +398,9 @@ class World:
 
     def propose(self) -> bool:
         leading = [
-            node for node in self.live() if node.core.role is Role.LEADER and node.paused_until <= self.now
+            node
+            for node in self.live()
+            if node.core.role is Role.LEADER and node.paused_until <= self.clock.now()
         ]
         if not leading:
             return False
@@ -414,19 +411,21 @@ class World:
         except (NotLeading, ProposalRefused):
             return False
         finally:
-            self.settle(node)
+            self.work(node)
         return True
 
     def read(self) -> None:
         leading = [
-            node for node in self.live() if node.core.role is Role.LEADER and node.paused_until <= self.now
+            node
+            for node in self.live()
+            if node.core.role is Role.LEADER and node.paused_until <= self.clock.now()
         ]
         if leading:
             node = self.random.choice(leading)
             self.count += 1
             self.reading[self.count] = self.commit
-            node.core.read(node.now(), self.count)
-            self.settle(node)
+            node.core.read(node.local_ns(), self.count)
+            self.work(node)
 
     def may_crash(self, victim: Node) -> bool:
         """Whether every configuration that anyone holds keeps a live majority without the victim."""
@@ -445,7 +444,7 @@ class World:
             victim.is_alive = False
             self.note("restarted")
             back = self.random.randrange(1, 800) * MS
-            self.at(self.now + back, lambda: self.restart(victim))
+            self.at(self.clock.now() + back, lambda: self.restart(victim))
         elif victim.id in self.goal and self.may_crash(victim):
             victim.is_alive = False
             self.note("replaced")
@@ -456,7 +455,7 @@ class World:
 
     def restart_now(self) -> Node:
         """Bring somebody back when everybody is gone."""
-        self.run(1000 * MS)
+        self.pass_s(1)
         return self.live()[0]
 
     def restart(self, victim: Node) -> None:
@@ -470,7 +469,7 @@ class World:
 
     def pause(self) -> None:
         node = self.random.choice(self.live() or [self.restart_now()])
-        node.paused_until = self.now + self.random.randrange(100, 3000) * MS
+        node.paused_until = self.clock.now() + self.random.randrange(100, 3000) * MS
         self.note("paused")
 
     def partition(self) -> None:
@@ -484,20 +483,20 @@ class World:
                     links[left, right] = None
                     if not is_one_way:
                         links[right, left] = None
-        self.cut.update(links)
+        self.network.cuts.update(links)
         self.note("partitioned")
-        self.at(self.now + self.random.randrange(200, 5000) * MS, lambda: self.heal(links))
+        self.at(self.clock.now() + self.random.randrange(200, 5000) * MS, lambda: self.heal(links))
 
     def heal(self, links: dict[tuple[str, str], None]) -> None:
         for link in links:
-            self.cut.pop(link, None)
+            self.network.cuts.pop(link, None)
 
     def transfer(self) -> None:
         node = self.leader()
-        if node is not None and node.core.peers and node.paused_until <= self.now:
-            if node.core.transfer(node.now(), self.random.choice(node.core.peers)):
+        if node is not None and node.core.peers and node.paused_until <= self.clock.now():
+            if node.core.transfer(node.local_ns(), self.random.choice(node.core.peers)):
                 self.note("transferred")
-            self.settle(node)
+            self.work(node)
 
     def resize(self) -> None:
         """Aim at another configuration of the nodes that live; new ones join blank."""
@@ -514,24 +513,24 @@ class World:
 
     def end_faults(self) -> None:
         self.loss = 0.0
-        self.cut.clear()
+        self.network.heal()
         for node in self.live():
-            node.paused_until = min(node.paused_until, self.now)
+            node.paused_until = min(node.paused_until, self.clock.now())
 
     def check_recovered(self) -> None:
         """46: after the faults a leader serves, the goal is reached, and everyone agrees."""
         self.end_faults()
-        self.run(10_000 * MS)
+        self.pass_s(10)
         leader = self.leader()
         if leader is None:
             raise Violation("46: no leader 10 s after the faults")
         before = self.commit
         leader.core.propose(b"last")
-        leader.core.read(leader.now(), self.count + 1)
+        leader.core.read(leader.local_ns(), self.count + 1)
         self.reading[self.count + 1] = self.commit
         served = self.served
-        self.settle(leader)
-        self.run(1_000 * MS)
+        self.work(leader)
+        self.pass_s(1)
         if self.commit <= before or self.served != served + 1:
             raise Violation("46: the leader does not serve")
         leader = self.leader() or leader
@@ -557,9 +556,9 @@ ACTIONS = (
 )
 
 
-def run_plan(seed: int, steps: int = 120, **options: Any) -> World:
+def run_plan(seed: int, steps: int = 120, **options: Any) -> RaftWorld:
     """Run one seed: faults drawn per seed, then recovery."""
-    world = World(seed, **options)
+    world = RaftWorld(seed, **options)
     random = Random(seed + 1)
     enabled = ["propose", "read"] + [name for name in ACTIONS[6:] if random.random() < 0.6]
     for _ in range(steps):
@@ -567,6 +566,6 @@ def run_plan(seed: int, steps: int = 120, **options: Any) -> World:
         if name in enabled:
             for _ in range(random.choice((1, 1, 3, 8)) if name == "propose" else 1):
                 getattr(world, name)()
-        world.run(random.choice((1, 5, 30, 100, 400)) * MS)
+        world.pass_s(random.choice((1, 5, 30, 100, 400)) / 1000)
     world.check_recovered()
     return world

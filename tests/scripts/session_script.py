@@ -30,7 +30,7 @@ from casty.distributed.machines import base
 from casty.distributed.machines.lock import ACQUIRE, RELEASE
 from casty.distributed.machines.queue_shapes import GET, RESERVE
 from casty.wire.pack import unpack
-from tests.unit.cluster.sessions.core_world import Bench, is_send
+from tests.unit.cluster.sessions.core_bench import Bench, is_send
 
 MS = 1_000_000
 ENTRIES = {
@@ -78,7 +78,7 @@ class Script:
         self.calls: dict[str, Call] = {}
         self.states: dict[str, str] = {}
         self.nonce = 0
-        self.start_ns = self.bench.now_ns
+        self.start_ns = self.bench.clock.now()
 
     # -- what happens
 
@@ -91,7 +91,7 @@ class Script:
             return
         if verb == "valid":
             held = self.calls[words[0]].held
-            yield f"{words[0]} valid: {held is not None and held.counts_at(self.bench.now_ns)}"
+            yield f"{words[0]} valid: {held is not None and held.counts_at(self.bench.clock.now())}"
             return
         if verb == "time":
             yield from self._time(int(words[0]))
@@ -194,10 +194,10 @@ class Script:
         return self.bench.give(inputs.NeverLeft(call.sent_to, call.call_id))
 
     def _time(self, milliseconds: int) -> Iterator[str]:
-        end_ns = self.bench.now_ns + milliseconds * MS
-        while (next_ns := min(self.bench.alarms.values(), default=end_ns + 1)) <= end_ns:
-            yield from self._told(self.bench.until(max(next_ns, self.bench.now_ns)))
-        self.bench.until(end_ns)
+        end_ns = self.bench.clock.now() + milliseconds * MS
+        while (next_ns := self.bench.clock.next_ns()) is not None and next_ns <= end_ns:
+            yield from self._told(self.bench.advance_to(max(next_ns, self.bench.clock.now())))
+        self.bench.advance_to(end_ns)
 
     def _leave(self) -> list[Effect]:
         return self.bench.give(inputs.EndCalls(1000))
@@ -208,7 +208,7 @@ class Script:
     # -- what is told
 
     def _told(self, effects: list[Effect]) -> Iterator[str]:
-        at = f"{(self.bench.now_ns - self.start_ns) // MS:>5}"
+        at = f"{(self.bench.clock.now() - self.start_ns) // MS:>5}"
         for effect in effects:
             yield f"{at} {self._text(effect)}"
         for name, call in self.calls.items():

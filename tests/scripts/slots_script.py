@@ -206,7 +206,7 @@ class SlotsScript(Script):
 
     def do_time(self, seconds: str) -> None:
         """Let time pass; at its end the leader expires whom it did not hear of."""
-        self.clock.now_ns += int(float(seconds) * SECOND_NS)
+        self.clock.skip(float(seconds))
         for data in self.leader.due(self.clock.now()):
             plain: Any = unpack(data)
             name = next(word for word, number in self.sessions.items() if number == plain[1])

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import ast
-
 import pytest
 
-from tests.tidy.source import ROOT, Function, imported, modules
+from tests.tidy.source import ROOT
 
 MIRRORS = {"tests/unit": "casty", "tests/sim": "sim"}
 OTHERS = {
@@ -14,15 +12,6 @@ OTHERS = {
     "tests/unit/values": "for the files that stand in casty itself",
 }
 """Folders of tests whose names are no folder of the code, and why."""
-KIT = (
-    "tests.unit.",
-    "tests.sim.",
-    "tests.scripts.",
-    "tests.cluster.",
-    "tests.spec.",
-    "tests.contract.",
-    "tests.live.",
-)
 
 
 def folders(top: str) -> list[str]:
@@ -42,29 +31,3 @@ def test_folders_of_tests_are_folders_of_the_code(tests: str) -> None:
 
 def test_no_exception_is_left_over() -> None:
     assert [folder for folder in OTHERS if not any((ROOT / folder).glob("test_*.py"))] == []
-
-
-def test_the_kit_knows_no_test() -> None:
-    wrong = [
-        f"{module.path}:{line} imports {name}"
-        for module in modules("tests/kit")
-        for line, name in imported(module)
-        if name.startswith(KIT)
-    ]
-    assert not wrong
-
-
-def test_clocks_and_entropies_that_a_test_moves_stand_in_the_kit() -> None:
-    """Whoever needs another way to move time adds it there, where all have it."""
-    ports = ({"now", "call_at", "wall_s"}, {"token", "below"})
-    found = [
-        f"{module.path}:{node.lineno} {node.name}"
-        for module in modules("tests/unit", "tests/scripts")
-        for node in ast.walk(module.tree)
-        if isinstance(node, ast.ClassDef) and any(wanted <= _methods(node) for wanted in ports)
-    ]
-    assert not found
-
-
-def _methods(node: ast.ClassDef) -> set[str]:
-    return {one.name for one in node.body if isinstance(one, Function)}

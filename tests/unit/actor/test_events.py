@@ -19,7 +19,7 @@ from casty.actor.events import (
 )
 from casty.actor.spawnable import event_stream_actor
 from casty.actor.system import ActorSystem
-from tests.kit.clock import SkippingClock
+from tests.kit.clock import ManualClock
 from tests.unit.actor.probes import Recorder, listen, started
 
 pytestmark = pytest.mark.asyncio
@@ -105,7 +105,7 @@ class Patient:
 def fast_system() -> ActorSystem:
     system = ActorSystem("fast")
     known = system.core.runtime
-    system.core.runtime = replace(known, clock=SkippingClock(known.clock))
+    system.core.runtime = replace(known, clock=ManualClock(is_hasty=True))
     return system
 
 

@@ -19,7 +19,7 @@ from casty.errors import AskFailed
 from casty.runtime import current
 from tests.kit.clock import settle
 from tests.unit.cluster.actors.test_services import PRINTER, Registry, instances
-from tests.unit.cluster.region_world import Add, Get, Process, World, counter
+from tests.unit.cluster.region_world import Add, Get, Process, RegionWorld, counter
 
 ORIGINS = [None, Origin("h", 1, "me", "1")]
 
@@ -67,7 +67,7 @@ def former(process: Process, ref: Any, **life: Any) -> ActorRef[Any]:
 
 @pytest.mark.parametrize("at", ["a", "b"])
 async def test_a_message_for_a_former_life_is_a_dead_letter_where_it_arrives(at: str) -> None:
-    world = World(("a", "b"))
+    world = RegionWorld(("a", "b"))
     for name, process in world.processes.items():
         process.local.origin = Origin(name, 1, name, "1")
     target = world.processes["b"].local.spawn(counter("x"), "x")
@@ -86,7 +86,7 @@ async def test_a_message_for_a_former_life_is_a_dead_letter_where_it_arrives(at:
 
 
 async def test_a_ref_keeps_its_life_on_its_way() -> None:
-    world = World(("a", "b"))
+    world = RegionWorld(("a", "b"))
     for name, process in world.processes.items():
         process.local.origin = Origin(name, 1, name, "1")
     a, b = (world.processes[name] for name in ("a", "b"))
@@ -116,7 +116,7 @@ def test_uris_that_name_no_life(uri: str) -> None:
 
 
 async def test_the_end_of_a_service_does_not_unlist_its_successor() -> None:
-    world = World(("a", "b"))
+    world = RegionWorld(("a", "b"))
     registry = Registry(world)
     process = world.processes["a"]
     process.local.origin = Origin("a", 1, "a", "1")
@@ -137,7 +137,7 @@ async def test_the_end_of_a_service_does_not_unlist_its_successor() -> None:
 
 @pytest.mark.parametrize("statuses", [("up", "down"), ("down", "up"), ("removed", "joining")])
 async def test_of_two_members_at_an_address_the_likelier_one_is_found(statuses: tuple[str, str]) -> None:
-    world = World(("a", "b"))
+    world = RegionWorld(("a", "b"))
     assert world.topology is not None
     rows = {
         name: world.topology.members["b"]._replace(node_id=name, status=status)

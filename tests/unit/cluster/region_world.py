@@ -26,8 +26,9 @@ from casty.journal.memory import InMemoryJournal
 from casty.ports import Runtime
 from casty.wire import frames
 from casty.wire.codec import Codec
-from tests.kit.clock import ManualClock
 from tests.kit.gateways import nodes_up
+from tests.kit.network import at_once
+from tests.kit.world import World
 
 SLOTS = 4
 MARGIN_NS = 100_000_000
@@ -71,21 +72,23 @@ class _Counter:
         return None
 
 
-class World:
-    """Processes by id; a link from one to another exists unless it is cut."""
+Frame = tuple[int, bytes]
+"""A kind and a body."""
+
+
+class RegionWorld(World[Frame]):
+    """Processes by id; a link exists unless it is cut, and nothing is under way but what is held back."""
 
     def __init__(self, nodes: Sequence[str], clients: Sequence[str] = ()) -> None:
-        self.clock = ManualClock()
+        super().__init__(carry=at_once, knows_cuts=True)
         self.runtime: Runtime = replace(runtime.current(), clock=self.clock)
         self.leaders = LeaderTable()
         members = nodes_up(nodes)
         slots = tuple((1, tuple(nodes)) for _ in range(SLOTS))
         self.topology: Topology | None = Topology(1, "c", 1, 15.0, 0.01, members, slots, {}, {}, self.leaders)
         self.leases: dict[tuple[str, int], int] = {}
-        self.cut: dict[tuple[str, str], None] = {}
         self.gone: dict[str, None] = {}
         """Peer keys of processes that are known to have ended."""
-        self.held: list[tuple[str, str, int, bytes]] | None = None
         self.journal = InMemoryJournal()
         """The logs of event-sourced entities: here no slot has any."""
         self.processes = {name: Process(self, name, is_node=name in nodes) for name in (*nodes, *clients)}
@@ -101,15 +104,14 @@ class World:
             self.leases[node_id, slot] = self.clock.now() + int(lease_s * 1e9)
 
     def send(self, source: str, target: str, kind: int, body: bytes) -> bool:
-        if (source, target) in self.cut or target not in self.processes:
+        if target not in self.processes:
             return False
         if not (self.processes[source].is_node or self.processes[target].is_node):
             return False
-        if self.held is not None:
-            self.held.append((source, target, kind, body))
-            return True
-        self.processes[target].take(source, kind, body)
-        return True
+        return self.network.send(source, target, (kind, body))
+
+    def receive(self, sender: str, to: str, message: Frame) -> None:
+        self.processes[to].take(sender, *message)
 
     async def close(self) -> None:
         for process in self.processes.values():
@@ -126,7 +128,7 @@ class World:
 class Process:
     """One node or client."""
 
-    def __init__(self, world: World, name: str, *, is_node: bool) -> None:
+    def __init__(self, world: RegionWorld, name: str, *, is_node: bool) -> None:
         self.world = world
         self.name = name
         self.is_node = is_node
@@ -169,14 +171,16 @@ class Process:
         return [
             name
             for name, process in self.world.processes.items()
-            if process.is_node and name != self.name and (self.name, name) not in self.world.cut
+            if process.is_node and name != self.name and not self.world.network.is_cut(self.name, name)
         ]
 
     def send(self, node_id: str, kind: int, body: bytes) -> bool:
         return self.world.send(self.name, node_id, kind, body)
 
     def relays_to(self, node_id: str) -> Sequence[str]:
-        return [name for name in self.linked() if name != node_id and (name, node_id) not in self.world.cut]
+        return [
+            name for name in self.linked() if name != node_id and not self.world.network.is_cut(name, node_id)
+        ]
 
     relay_paths_to = relays_to
 

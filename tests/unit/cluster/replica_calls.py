@@ -9,7 +9,7 @@ from casty.cluster.slots.schema import CLOSE
 from casty.consensus import Entry
 from casty.distributed.machines.base import BARRIER, COUNTER, LOCK
 from casty.wire.pack import pack, unpack
-from tests.unit.cluster.replica_world import TTL_S, Client, World
+from tests.unit.cluster.replica_world import TTL_S, Client, ReplicaWorld
 
 N, L, S, B = b"n", b"l", b"s", b"b"
 ACQUIRE, TRY_ACQUIRE, RELEASE = 1, 2, 3
@@ -35,38 +35,38 @@ def arrive(client: Client, who: str, expected: int, timeout_s: float | None = 5.
     return task(client.gateway.wait(BARRIER, B, [1, who, expected], timeout_s=timeout_s))
 
 
-async def run(world: World, running: asyncio.Task[Any]) -> Any:
+async def run(world: ReplicaWorld, running: asyncio.Task[Any]) -> Any:
     await world.run()
     assert running.done()
     return running.result()
 
 
-async def opened(world: World, name: str = "c") -> Client:
+async def opened(world: ReplicaWorld, name: str = "c") -> Client:
     client = world.client(name)
     await run(world, add(client, 0))
     return client
 
 
-def entries(world: World, kind: int) -> list[Any]:
+def entries(world: ReplicaWorld, kind: int) -> list[Any]:
     found: list[Any] = [unpack(entry.data) for entry in world.log]
     return [entry for entry in found if entry[0] == kind]
 
 
-def value(world: World) -> int:
+def value(world: ReplicaWorld) -> int:
     return int(world.machine.entities.get((COUNTER, N), 0))
 
 
-def line(world: World, kind: int = LOCK, name: bytes = L) -> Any:
+def line(world: ReplicaWorld, kind: int = LOCK, name: bytes = L) -> Any:
     return world.machine.entities.get((kind, name))
 
 
-def end_session(world: World, client: Client) -> None:
+def end_session(world: ReplicaWorld, client: Client) -> None:
     """The slot gave it up, and the client does not know."""
     world.pending.append(Entry(world.term, 0, pack([CLOSE, client.gateway.sessions_by_slot[0].number])))
     world.commit()
 
 
-async def expire(world: World, client: Client) -> None:
+async def expire(world: ReplicaWorld, client: Client) -> None:
     """Nobody hears of this client for longer than the TTL."""
     for node_id in list(client.links):
         client.link_down(node_id)

@@ -1,6 +1,6 @@
 """One slot, three nodes and some clients, without links, consensus or real time: the test is the network.
 
-Requests, keep-alives and answers lie in `flights` until the test delivers, repeats or loses them. Requests may come
+Requests, keep-alives and answers are under way until the test delivers, repeats or loses them. Requests may come
 late, twice and in any order; the answers of one link come in order or are lost with it, as on TCP. What a leader
 proposed is committed when the test says so; a change of leadership lets as much of it survive as the test wants.
 """
@@ -8,9 +8,8 @@ proposed is committed when the test says so; a change of leadership lets as much
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from casty.cluster.control.topology import LeaderTable, Topology
 from casty.cluster.multiraft.memory_budget import MemoryBudget
@@ -22,35 +21,32 @@ from casty.config import SECOND_NS, Settings
 from casty.consensus import Entry, NotLeading
 from casty.wire import frames
 from casty.wire.pack import pack, unpack
-from tests.kit.clock import ManualClock, settle
-from tests.kit.entropy import CountedEntropy
 from tests.kit.gateways import Routes, nodes_up
-from tests.kit.ports import Ports
+from tests.kit.network import Flight
+from tests.kit.world import World
 
 TTL_S = 15.0
 DRIFT = 0.01
 NODES = ("a", "b", "c")
-TURNS = 6
-"""Of the loop, between two steps of the world: all that a gateway takes to come to rest."""
 
 
-class FakeLog:
+class SlotLog:
     offset = 0
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: ReplicaWorld) -> None:
         self.world = world
 
     def slice(self, first: int, last: int) -> list[Entry]:
         return [*self.world.log, *self.world.pending][first - 1 : last]
 
 
-class FakeCore:
+class SlotCore:
     """The part of a core that a slot's replica asks for."""
 
-    def __init__(self, world: World, node_id: str) -> None:
+    def __init__(self, world: ReplicaWorld, node_id: str) -> None:
         self.world = world
         self.node_id = node_id
-        self.log = FakeLog(world)
+        self.log = SlotLog(world)
         self.peers = tuple(other for other in NODES if other != node_id)
         self.reads: list[int] = []
         self.has_lease = True
@@ -84,11 +80,11 @@ class FakeCore:
         self.reads.append(token)
 
 
-class FakeGroup:
-    def __init__(self, world: World, node_id: str) -> None:
+class SlotGroup:
+    def __init__(self, world: ReplicaWorld, node_id: str) -> None:
         self.world = world
         self.number = 1
-        self.core = FakeCore(world, node_id)
+        self.core = SlotCore(world, node_id)
 
     @property
     def epoch(self) -> int:
@@ -103,9 +99,8 @@ class FakeGroup:
         return len(self.world.log)
 
 
-@dataclass
-class Flight:
-    """A frame on its way."""
+class Frame(NamedTuple):
+    """A request, a keep-alive, or what a node answers; the link that it goes over, and whose that is."""
 
     client: Client
     node_id: str
@@ -120,7 +115,7 @@ class LinkReplySink:
 
     is_full = False
 
-    def __init__(self, world: World, client: Client, node_id: str) -> None:
+    def __init__(self, world: ReplicaWorld, client: Client, node_id: str) -> None:
         self.world, self.client, self.node_id, self.link = (
             world,
             client,
@@ -134,24 +129,22 @@ class LinkReplySink:
     def add(self, call_id: int, reply: list[object]) -> None:
         if self.client.links.get(self.node_id) == self.link:
             body = pack([[call_id, reply]])
-            self.world.flights.append(
-                Flight(self.client, self.node_id, self.link, frames.REPLY, body, to_node=False)
-            )
+            self.client.answer(self.node_id, self.link, frames.REPLY, body)
 
 
 class Client(Routes):
     """A gateway and its way to the nodes."""
 
-    def __init__(self, world: World, name: str, **settings: Any) -> None:
+    def __init__(self, world: ReplicaWorld, name: str, **settings: Any) -> None:
         self.world = world
+        self.name = name
         self.links: dict[str, int] = {}
         self.leaders = LeaderTable()
         self.has_topology = True
         self.is_hinted = False
-        ports = Ports(world.clock, world.entropy, is_observed=True)
+        ports = world.ports(is_observed=True)
         self.events = ports.events
         self.gateway = Gateway(ports.runtime, self, Settings(slots=1, **settings), name.encode())
-        self.frames_sent: list[tuple[str, int]] = []
         for node_id in NODES:
             self.link_up(node_id)
 
@@ -170,9 +163,9 @@ class Client(Routes):
         link = self.links.get(node_id)
         if link is None:
             return False
-        self.frames_sent.append((node_id, kind))
-        self.world.flights.append(Flight(self, node_id, link, kind, body, to_node=True))
-        return True
+        return self.world.network.send(
+            self.name, node_id, Frame(self, node_id, link, kind, body, to_node=True)
+        )
 
     def hint(self, slot: int, leader: str | None, term: int) -> None:
         self.is_hinted = self.leaders.learn(slot, self.world.epoch, term, leader) or self.is_hinted
@@ -181,6 +174,16 @@ class Client(Routes):
         return list(self.links)
 
     # -- what happens to it
+
+    def answer(self, node_id: str, link: int, kind: int, body: bytes) -> None:
+        """A node answers."""
+        frame = Frame(self, node_id, link, kind, body, to_node=False)
+        self.world.network.send(node_id, self.name, frame)
+
+    def frames_sent(self) -> list[tuple[str, int]]:
+        """Return what it sent: to whom and of what kind."""
+        sent = [flight.message for flight in self.world.network.sent]
+        return [(one.node_id, one.kind) for one in sent if one.client is self and one.to_node]
 
     def link_up(self, node_id: str) -> None:
         if node_id not in self.links:
@@ -191,10 +194,11 @@ class Client(Routes):
     def link_down(self, node_id: str) -> None:
         """The link ends; its answers are lost, its requests may still come."""
         if self.links.pop(node_id, None) is not None:
-            self.world.flights = [
-                one for one in self.world.flights
-                if one.to_node or one.client is not self or one.node_id != node_id
-            ]  # fmt: skip
+            self.world.network.lose(
+                lambda one: (
+                    not one.message.to_node and one.message.client is self and one.message.node_id == node_id
+                )
+            )
             self.gateway.on_link_down(node_id)
 
     def hear(self) -> None:
@@ -204,12 +208,14 @@ class Client(Routes):
         self.gateway.on_topology()
 
 
-class World:
-    """The slot, its replicas and everything under way."""
+class ReplicaWorld(World[Frame]):
+    """The slot, its replicas and their clients."""
+
+    turns = 6
+    tick_ns = SECOND_NS // 4
 
     def __init__(self, **settings: Any) -> None:
-        self.clock = ManualClock(1_000 * SECOND_NS, wall_s=7)
-        self.entropy = CountedEntropy()
+        super().__init__(1_000 * SECOND_NS, wall_s=7)
         self.epoch = 1
         self.version = 1
         self.cluster_id = "x"
@@ -220,17 +226,16 @@ class World:
         self.leader: str | None = "a"
         self.log: list[Entry] = []
         self.pending: list[Entry] = []
-        self.flights: list[Flight] = []
         self.clients: list[Client] = []
         self.settings = settings
         self.replicas: dict[str, SlotReplica] = {}
-        self.groups = {node_id: FakeGroup(self, node_id) for node_id in NODES}
+        self.groups = {node_id: SlotGroup(self, node_id) for node_id in NODES}
         host: Any = None
         self.memory = NodeMemory(MemoryBudget(1 << 40), "a", host, {}, lambda: 0)
         self.make_replicas()
 
     def make_replicas(self) -> None:
-        runtime = Ports(self.clock, self.entropy).runtime
+        runtime = self.ports().runtime
         settings = Settings(slots=1, **self.settings)
         names = ("max_waiters", "max_entities", "max_sessions")
         agreed = {name: getattr(settings, name) for name in names}
@@ -241,7 +246,7 @@ class World:
             self.replicas[node_id] = replica
             replica.role_changed(cast(Any, self.groups[node_id]))
 
-    def _end_part(self, replica: SlotReplica, group: FakeGroup, slot: int) -> None:
+    def _end_part(self, replica: SlotReplica, group: SlotGroup, slot: int) -> None:
         """The end of a session goes on in a turn of its own."""
         assert slot == 0
         self.clock.call_at(self.clock.now(), replica.propose_part, group, self.clock.now())
@@ -304,34 +309,38 @@ class World:
 
     # -- the network
 
-    def deliver(self, flight: Flight, *, again: bool = False) -> None:
+    def arrive(self, flight: Flight[Frame], *, again: bool = False) -> None:
         """Let a frame arrive; `again` leaves a copy of a request under way."""
-        if not flight.to_node:
+        frame = flight.message
+        if not frame.to_node:
             flight = next(
-                one for one in self.flights
-                if not one.to_node and one.client is flight.client and one.node_id == flight.node_id
+                one for one in self.network.flights
+                if not one.message.to_node
+                and one.message.client is frame.client and one.message.node_id == frame.node_id
             )  # fmt: skip
-        if not (again and flight.to_node):
-            self.flights = [one for one in self.flights if one is not flight]
-        if flight.kind == frames.REQUEST:
-            self._request(flight)
-        elif flight.kind == frames.KEEPALIVE:
-            self._keep_alive(flight)
-        elif flight.client.links.get(flight.node_id) == flight.link:
-            if flight.kind == frames.REPLY:
-                flight.client.gateway.on_reply(flight.body)
+        self.network.arrive(flight, again=again and frame.to_node)
+
+    def receive(self, sender: str, to: str, message: Frame) -> None:
+        gateway = message.client.gateway
+        if message.kind == frames.REQUEST:
+            self._request(message)
+        elif message.kind == frames.KEEPALIVE:
+            self._keep_alive(message)
+        elif message.client.links.get(message.node_id) == message.link:
+            if message.kind == frames.REPLY:
+                gateway.on_reply(message.body)
             else:
-                flight.client.gateway.on_keepalive_ack(flight.body)
+                gateway.on_keepalive_ack(message.body)
         for client in self.clients:
             if client.is_hinted:
                 client.is_hinted = False
                 client.gateway.on_topology()
 
-    def _request(self, flight: Flight) -> None:
-        answers = LinkReplySink(self, flight.client, flight.node_id)
-        items: Any = unpack(flight.body)
+    def _request(self, frame: Frame) -> None:
+        answers = LinkReplySink(self, frame.client, frame.node_id)
+        items: Any = unpack(frame.body)
         for call_id, _, epoch, operation, payload, proof in items:
-            node_id = flight.node_id
+            node_id = frame.node_id
             if operation & RELAY and self.leader is not None:
                 node_id = self.leader
             replica, group = self.replicas[node_id], cast(Any, self.groups[node_id])
@@ -345,59 +354,34 @@ class World:
                 assert operation & ~RELAY == OP_READ
                 replica.read(group, payload, answers, call_id)
 
-    def _keep_alive(self, flight: Flight) -> None:
-        nonce, rows = cast(Any, unpack(flight.body))
-        group = cast(Any, self.groups[flight.node_id])
+    def _keep_alive(self, frame: Frame) -> None:
+        nonce, rows = cast(Any, unpack(frame.body))
+        group = cast(Any, self.groups[frame.node_id])
         answers = [
-            self.replicas[flight.node_id].keep_alive(group, row) if group.is_leading and group.epoch == row[1]
+            self.replicas[frame.node_id].keep_alive(group, row) if group.is_leading and group.epoch == row[1]
             else [row[0], 17, [], [], [], self.leader, self.term]
             for row in rows
         ]  # fmt: skip
-        if flight.client.links.get(flight.node_id) == flight.link:
+        if frame.client.links.get(frame.node_id) == frame.link:
             body = pack([nonce, answers])
-            self.flights.append(
-                Flight(flight.client, flight.node_id, flight.link, frames.KEEPALIVE_ACK, body, to_node=False)
-            )
+            frame.client.answer(frame.node_id, frame.link, frames.KEEPALIVE_ACK, body)
 
-    # -- time
-
-    async def advance(self, seconds: float, *, quiet: bool = False) -> None:
-        """Let time pass, timer by timer; everything is delivered and committed at once unless `quiet`."""
-        await settle(TURNS)
-        until_ns = self.clock.now_ns + int(seconds * SECOND_NS)
-        next_tick_ns = self.clock.now_ns + SECOND_NS // 4
-        while True:
-            timer_ns = self.clock.next_ns()
-            due_ns = min(until_ns if timer_ns is None else timer_ns, next_tick_ns)
-            if due_ns > until_ns:
-                break
-            self.clock.now_ns = max(self.clock.now_ns, due_ns)
-            if timer_ns is not None and timer_ns <= due_ns:
-                self.clock.run_next()
-            elif due_ns == next_tick_ns:
-                self.tick()
-                next_tick_ns += SECOND_NS // 4
-            else:
-                break
-            await (settle(TURNS) if quiet else self.run())
-        self.clock.now_ns = until_ns
-        await (settle(TURNS) if quiet else self.run())
+    # -- turns and time
 
     def tick(self) -> None:
         """A heartbeat of the leader."""
         if self.leader is not None:
-            self.replicas[self.leader].tick(cast(Any, self.groups[self.leader]), self.clock.now_ns)
+            self.replicas[self.leader].tick(cast(Any, self.groups[self.leader]), self.clock.now())
 
-    async def run(self) -> None:
-        """Deliver and commit everything, until nothing is under way."""
-        for _ in range(10_000):
-            await settle(TURNS)
-            if self.flights:
-                self.deliver(self.flights[0])
-            elif self.pending and self.leader is not None:
-                self.commit()
-            elif self.leader is not None and self.groups[self.leader].core.reads:
-                self.serve_reads()
-            else:
-                return
-        raise AssertionError("never quiet")
+    def step(self) -> bool:
+        """Deliver, then commit, then serve what was asked."""
+        if super().step():
+            return True
+        if self.leader is None:
+            return False
+        if self.pending:
+            self.commit()
+            return True
+        has_reads = bool(self.groups[self.leader].core.reads)
+        self.serve_reads()
+        return has_reads

@@ -25,7 +25,7 @@ from casty.wire import frames
 from casty.wire.pack import pack, unpack
 from tests.kit.clock import ManualClock, settle
 from tests.unit.cluster.actors.test_services import PRINTER, Registry
-from tests.unit.cluster.region_world import Process, World, counter
+from tests.unit.cluster.region_world import Process, RegionWorld, counter
 
 
 def speaker(role: int, name: str = "c") -> Speaker:
@@ -37,7 +37,7 @@ def actor(path: str, payload: bytes, number: int = 1, sender: Any = None) -> byt
 
 
 async def test_a_long_message_for_nobody_is_not_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
-    world = World(("a",), ("c",))
+    world = RegionWorld(("a",), ("c",))
     node = world.processes["a"]
     node.local.spawn(counter("x"), "x")
     long = pack([0, *["y" * 50] * 10])
@@ -62,7 +62,7 @@ async def test_a_long_message_for_nobody_is_not_decoded(monkeypatch: pytest.Monk
     ids=["digits", "long", "low", "port", "port-digits"],
 )
 async def test_numbers_that_are_kept_or_shown_are_short(number: int, port: int) -> None:
-    world = World(("a",), ("c",))
+    world = RegionWorld(("a",), ("c",))
     node = world.processes["a"]
     body = actor("/x", b"\x01", number, ["/y", "h", port, "c"])
     with pytest.raises(RemoteProtocolError, match="up to"):
@@ -74,7 +74,7 @@ async def test_numbers_that_are_kept_or_shown_are_short(number: int, port: int) 
 
 
 async def test_a_stranger_and_a_liar_leave_no_rows() -> None:
-    world = World(("a",), ("c",))
+    world = RegionWorld(("a",), ("c",))
     node = world.processes["a"]
     node.local.spawn(counter("x"), "x")
     encode = node.remote.encode
@@ -103,7 +103,7 @@ async def test_subscriptions_of_one_process_are_bounded_and_go_with_it(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(services, "MAX_SUBSCRIPTION_BYTES", 10 * ROW_BYTES)
-    world = World(("a",), ("c",))
+    world = RegionWorld(("a",), ("c",))
     node = world.processes["a"]
     receptionist = Registry(world).receptionist(node)
     for number in range(50):
@@ -113,11 +113,9 @@ async def test_subscriptions_of_one_process_are_bounded_and_go_with_it(
     await settle()
     assert "MAX_SUBSCRIPTION_BYTES" in caplog.text
     assert 5 < len(receptionist._subscribers) < 10
-    world.clock.advance(14)
-    await settle()
+    await world.advance(14)
     assert len(receptionist._subscribers) > 5
-    world.clock.advance(2)
-    await settle()
+    await world.advance(2)
     assert receptionist._subscribers == {}
     assert receptionist._subscribed == {} and receptionist._shares.size_bytes("z") == 0
     await world.close()
@@ -129,7 +127,7 @@ def entity(process: Process, entity_id: str, source: str, number: int) -> None:
 
 
 async def test_one_process_fills_half_of_the_waiting_room() -> None:
-    world = World(("a",), ("c", "d"))
+    world = RegionWorld(("a",), ("c", "d"))
     node = world.processes["a"]
     for number in range(1, 10):
         entity(node, "e", "c#1", number)
@@ -146,7 +144,7 @@ async def test_one_process_fills_half_of_the_waiting_room() -> None:
 
 async def test_waiting_shards_are_looked_at_a_few_in_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(region_router, "RETRIED_AT_ONCE", 2)
-    world = World(("a",), ("c",))
+    world = RegionWorld(("a",), ("c",))
     client = world.processes["c"]
     tried: list[tuple[str, int]] = []
     for number in range(5):
@@ -270,10 +268,10 @@ def test_a_status_is_made_once_for_all_who_ask_and_kept_for_a_while() -> None:
     answers.flush()
     answers.flush()
     assert (first.sent, second.sent, len(made)) == ([b"1"], [b"1"], 1)
-    clock.now_ns += KEPT_NS - 1
+    clock.skip_to(clock.now() + KEPT_NS - 1)
     answers.ask(first)
     answers.flush()
-    clock.now_ns += 1
+    clock.skip_to(clock.now() + 1)
     answers.ask(first)
     answers.flush()
     assert first.sent == [b"1", b"1", b"2"]

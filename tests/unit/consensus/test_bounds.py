@@ -8,8 +8,10 @@ import pytest
 
 from casty.consensus import Core, Limits, NotLeading, Outbound, ProposalRefused, Role
 from casty.consensus.messages import APPEND, SNAPSHOT
+from tests.kit.network import Flight, at_once
+from tests.kit.world import World
 from tests.scripts.raft_snapshots import Snapshots
-from tests.unit.consensus.test_core import MS, make
+from tests.unit.consensus.test_core import make
 
 LIMITS = Limits(
     retained_entries=4,
@@ -21,33 +23,35 @@ LIMITS = Limits(
 )
 
 
-class Trio:
+Message = list[Any]
+
+
+class Trio(World[Message]):
     """Voters a and b, and c with a, the leader; whoever is not `alive` hears nothing."""
 
     def __init__(self, limits: Limits = LIMITS, blank: str = "") -> None:
+        super().__init__(0, carry=at_once)
+        self.network.loses = self._is_lost
+        self.network.holds = lambda flight: flight.to == "d" and flight.message[0] == SNAPSHOT
         self.cores: dict[str, Core] = {
             id: make(id, *(() if id == blank else ("a", "b", "c")), limits=limits) for id in "abc"
         }
         self.alive = dict.fromkeys("abc")
-        self.now_ns = 0
-        self.sent: list[list[Any]] = []
         self.drops_kinds: tuple[int, ...] = ()
         """What c does not receive."""
-        self.slow: list[list[Any]] = []
-        """Chunks for d: one arrives each time that time passes."""
         self.snapshots = {id: Snapshots(2) for id in "abcd"}
         self.leader = self.cores["a"]
         self.leader.campaign(0)
-        self.settle()
+        self.work()
         assert self.leader.role is Role.LEADER
 
-    def settle(self) -> None:
+    def work(self) -> None:
         is_busy = True
         while is_busy:
             is_busy = False
             for core in self.cores.values():
                 if core.id in self.alive:
-                    self.snapshots[core.id].work(core, self.now_ns)
+                    self.snapshots[core.id].work(core, self.clock.now())
                 ready = core.ready() if core.id in self.alive else None
                 if ready is not None:
                     is_busy = True
@@ -61,14 +65,19 @@ class Trio:
         if ready.committed and core.is_log_full:
             core.compact(core.applied)
         if ready.needs_snapshot:
-            self.snapshots[core.id].begin(core, self.now_ns, core.applied, b"the state")
+            self.snapshots[core.id].begin(core, self.clock.now(), core.applied, b"the state")
         for to, message in ready.messages:
-            if to == "c":
-                self.sent.append(message)
-            if to == "d" and message[0] == SNAPSHOT:
-                self.slow.append(message)
-            elif to in self.alive and not (to == "c" and message[0] in self.drops_kinds):
-                self.cores[to].step(self.now_ns, core.id, message)
+            self.network.send(core.id, to, message)
+
+    def receive(self, sender: str, to: str, message: Message) -> None:
+        self.cores[to].step(self.clock.now(), sender, message)
+
+    def _is_lost(self, flight: Flight[Message]) -> bool:
+        is_dropped = flight.to == "c" and flight.message[0] in self.drops_kinds
+        return flight.to not in self.alive or is_dropped
+
+    def kinds_to_c(self) -> list[int]:
+        return [flight.message[0] for flight in self.network.sent if flight.to == "c"]
 
     def _check(self, core: Core) -> None:
         assert core.applied - core.log.offset <= LIMITS.retained_entries + LIMITS.compact_entries
@@ -91,21 +100,21 @@ class Trio:
             except (NotLeading, ProposalRefused):
                 continue
             written += 1
-            self.settle()
+            self.work()
         return written
 
     def wait(self, times: int = 1) -> None:
         for _ in range(times):
-            self.now_ns += 250 * MS
-            if self.slow:
-                self.cores["d"].step(self.now_ns, "a", self.slow.pop(0))
+            self.clock.skip(0.25)
+            if self.network.held:
+                self.network.hand_over(self.network.held.pop(0))
             for peer in self.leader.peers:
                 if peer in self.alive:
-                    self.leader.rounds.answered[peer] = self.now_ns
-                    self.cores[peer].rounds.heard["a"] = self.now_ns
+                    self.leader.rounds.answered[peer] = self.clock.now()
+                    self.cores[peer].rounds.heard["a"] = self.clock.now()
             for id in self.alive:
-                self.cores[id].tick(self.now_ns)
-            self.settle()
+                self.cores[id].tick(self.clock.now())
+            self.work()
 
 
 @pytest.mark.parametrize("data", [b"x", b"y" * 70])
@@ -115,7 +124,7 @@ def test_a_dead_voter_makes_no_log_longer(data: bytes) -> None:
     for _ in range(40):
         trio.write(10, data)
         trio.wait()
-    assert trio.dumps == 0 and not [message for message in trio.sent if message[0] == SNAPSHOT]
+    assert trio.dumps == 0 and SNAPSHOT not in trio.kinds_to_c()
     trio.alive["c"] = None
     trio.wait(8)
     assert trio.dumps == 1 and trio.cores["c"].applied == trio.leader.applied > 400
@@ -169,7 +178,7 @@ def test_a_learner_whose_snapshots_are_overrun_slows_writers_down_while_it_lives
     voters = ("a", "b", "c", "d")
     written = []
     for _ in range(400):
-        if not trio.leader.change(trio.now_ns, voters, ()):
+        if not trio.leader.change(trio.clock.now(), voters, ()):
             break
         written.append(trio.write(8, data))
         trio.wait()
@@ -182,4 +191,4 @@ def test_one_log_entry_above_all_bounds_is_kept_no_longer_than_it_is_needed() ->
     trio.leader.propose(b"z" * 1000)
     trio.leader.ready()
     assert trio.leader.log.size_bytes == 1000 and trio.leader.applied_bytes == 0
-    assert trio.sent[-1][0] == APPEND
+    assert trio.kinds_to_c()[-1] == APPEND

@@ -12,7 +12,9 @@ from casty.distributed.semaphore import Semaphore
 from tests.unit.distributed.machine import FakeGateway, FakePort, Slot
 
 
-class World:
+class TwoClients:
+    """Two gateways to one slot, and what their users have."""
+
     def __init__(self) -> None:
         self.slot = Slot()
         self.gateways = [FakeGateway(self.slot, session) for session in (1, 2)]

@@ -24,37 +24,37 @@ from casty.errors import (
     Unavailable,
 )
 from tests.kit.clock import settle
-from tests.unit.distributed.holders import World, fail, for_ever, inside
+from tests.unit.distributed.holders import TwoClients, fail, for_ever, inside
 
 
 @pytest.fixture
-def world() -> World:
-    return World()
+def clients() -> TwoClients:
+    return TwoClients()
 
 
 # -- async with
 
 
-async def test_the_body_holds(world: World) -> None:
-    async with world.lock() as lock:
+async def test_the_body_holds(clients: TwoClients) -> None:
+    async with clients.lock() as lock:
         assert lock.held
     assert not lock.held
 
 
-async def test_an_error_of_the_body_goes_out_and_the_lock_is_free(world: World) -> None:
-    lock = world.lock()
+async def test_an_error_of_the_body_goes_out_and_the_lock_is_free(clients: TwoClients) -> None:
+    lock = clients.lock()
     with pytest.raises(KeyError):
         await inside(lock, fail)
-    assert await world.lock(1).try_acquire() is True
+    assert await clients.lock(1).try_acquire() is True
 
 
-async def test_a_body_may_release_by_itself(world: World) -> None:
-    async with world.lock() as lock:
+async def test_a_body_may_release_by_itself(clients: TwoClients) -> None:
+    async with clients.lock() as lock:
         assert await lock.release() is True
 
 
-async def test_the_body_is_cancelled_when_the_hold_is_lost(world: World) -> None:
-    lock, reached = world.lock(), list[str]()
+async def test_the_body_is_cancelled_when_the_hold_is_lost(clients: TwoClients) -> None:
+    lock, reached = clients.lock(), list[str]()
 
     async def body() -> None:
         async with lock:
@@ -65,7 +65,7 @@ async def test_the_body_is_cancelled_when_the_hold_is_lost(world: World) -> None
 
     task = asyncio.create_task(body())
     await settle()
-    world.lose(lock)
+    clients.lose(lock)
     with pytest.raises(LockLost, match="door") as caught:
         await task
     assert reached == ["cancelled"]
@@ -73,39 +73,39 @@ async def test_the_body_is_cancelled_when_the_hold_is_lost(world: World) -> None
     assert isinstance(caught.value.__cause__, SessionExpired)
 
 
-async def test_lock_lost_names_its_cause(world: World) -> None:
+async def test_lock_lost_names_its_cause(clients: TwoClients) -> None:
     for is_destroyed, cause in ((False, SessionExpired), (True, type(None))):
-        lock = world.lock()
+        lock = clients.lock()
         with pytest.raises(LockLost) as caught:
-            await inside(lock, lock.destroy if is_destroyed else partial(world.lose, lock))
+            await inside(lock, lock.destroy if is_destroyed else partial(clients.lose, lock))
         assert isinstance(caught.value.__cause__, cause)
 
 
-async def test_lock_lost_is_raised_even_if_the_body_ended_normally(world: World) -> None:
-    lock = world.lock()
+async def test_lock_lost_is_raised_even_if_the_body_ended_normally(clients: TwoClients) -> None:
+    lock = clients.lock()
     with pytest.raises(LockLost):
-        await inside(lock, lambda: world.lose(lock), lambda: lock.held)
+        await inside(lock, lambda: clients.lose(lock), lambda: lock.held)
     await settle()
     assert asyncio.current_task().cancelling() == 0  # type: ignore[union-attr]
 
 
-async def test_no_cancellation_leaks_out_of_a_body_that_ends_at_once(world: World) -> None:
-    lock = world.lock()
+async def test_no_cancellation_leaks_out_of_a_body_that_ends_at_once(clients: TwoClients) -> None:
+    lock = clients.lock()
     with pytest.raises(LockLost):
-        await inside(lock, settle, lambda: world.lose(lock), lock.try_acquire)
+        await inside(lock, settle, lambda: clients.lose(lock), lock.try_acquire)
     await settle(5)
 
 
-async def test_a_lost_hold_chains_the_error_of_the_body(world: World) -> None:
-    lock = world.lock()
+async def test_a_lost_hold_chains_the_error_of_the_body(clients: TwoClients) -> None:
+    lock = clients.lock()
     with pytest.raises(LockLost) as caught:
-        await inside(lock, lambda: world.lose(lock), fail)
+        await inside(lock, lambda: clients.lose(lock), fail)
     assert isinstance(caught.value.__cause__, SessionExpired)
     assert isinstance(caught.value.__cause__.__cause__, KeyError)
 
 
-async def test_a_cancellation_from_outside_goes_through(world: World) -> None:
-    lock = world.lock()
+async def test_a_cancellation_from_outside_goes_through(clients: TwoClients) -> None:
+    lock = clients.lock()
 
     async def body() -> None:
         async with lock:
@@ -116,11 +116,11 @@ async def test_a_cancellation_from_outside_goes_through(world: World) -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert await world.lock(1).try_acquire() is True
+    assert await clients.lock(1).try_acquire() is True
 
 
-async def test_a_cancellation_from_outside_wins_over_a_loss(world: World) -> None:
-    lock = world.lock()
+async def test_a_cancellation_from_outside_wins_over_a_loss(clients: TwoClients) -> None:
+    lock = clients.lock()
 
     async def body() -> None:
         async with lock:
@@ -128,24 +128,24 @@ async def test_a_cancellation_from_outside_wins_over_a_loss(world: World) -> Non
 
     task = asyncio.create_task(body())
     await settle()
-    world.lose(lock)
+    clients.lose(lock)
     await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
 
 
-async def test_a_timeout_around_the_body_still_times_out(world: World) -> None:
-    lock = world.lock()
+async def test_a_timeout_around_the_body_still_times_out(clients: TwoClients) -> None:
+    lock = clients.lock()
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0):
             await inside(lock, for_ever)
     await settle()
-    assert await world.lock(1).try_acquire() is True
+    assert await clients.lock(1).try_acquire() is True
 
 
-async def test_a_loss_inside_a_task_group_inside_the_body(world: World) -> None:
-    lock, children = world.lock(), list[asyncio.Task[None]]()
+async def test_a_loss_inside_a_task_group_inside_the_body(clients: TwoClients) -> None:
+    lock, children = clients.lock(), list[asyncio.Task[None]]()
 
     async def child() -> None:
         await asyncio.get_running_loop().create_future()
@@ -156,45 +156,45 @@ async def test_a_loss_inside_a_task_group_inside_the_body(world: World) -> None:
 
     task = asyncio.create_task(body())
     await settle()
-    world.lose(lock)
+    clients.lose(lock)
     with pytest.raises(LockLost):
         await task
     assert children[0].cancelled()
 
 
-async def test_the_same_task_may_enter_again_after_a_loss(world: World) -> None:
-    lock = world.lock()
+async def test_the_same_task_may_enter_again_after_a_loss(clients: TwoClients) -> None:
+    lock = clients.lock()
     with pytest.raises(LockLost):
-        await inside(lock, lambda: world.lose(lock), lambda: inside(lock))
-    assert await world.lock(1).try_acquire() is True
+        await inside(lock, lambda: clients.lose(lock), lambda: inside(lock))
+    assert await clients.lock(1).try_acquire() is True
 
 
-async def test_a_hold_that_the_slot_does_not_know_at_release_was_lost(world: World) -> None:
-    lock = world.lock()
+async def test_a_hold_that_the_slot_does_not_know_at_release_was_lost(clients: TwoClients) -> None:
+    lock = clients.lock()
     with pytest.raises(LockLost, match=LOST_DESTROYED):
-        await inside(lock, world.lock(1).destroy)
+        await inside(lock, clients.lock(1).destroy)
 
 
 @pytest.mark.parametrize("error", [Unavailable("no route"), NotStarted("its client was left")], ids=repr)
 async def test_a_release_that_fails_does_not_hide_the_error_of_the_body(
-    world: World, error: Exception
+    clients: TwoClients, error: Exception
 ) -> None:
-    lock = world.lock()
+    lock = clients.lock()
 
     def cut_off() -> None:
-        world.ports[0].fail = error
+        clients.ports[0].fail = error
 
     with pytest.raises(KeyError):
         await inside(lock, cut_off, fail)
-    world.ports[0].fail = None
-    world.slot.expire(1)
+    clients.ports[0].fail = None
+    clients.slot.expire(1)
     with pytest.raises(type(error)):
         await inside(lock, cut_off)
 
 
-async def test_an_interrupted_release_is_a_cancellation(world: World) -> None:
-    lock = world.lock()
-    world.ports[0].release_gate = asyncio.Event()
+async def test_an_interrupted_release_is_a_cancellation(clients: TwoClients) -> None:
+    lock = clients.lock()
+    clients.ports[0].release_gate = asyncio.Event()
 
     async def body() -> None:
         async with lock:
@@ -208,9 +208,9 @@ async def test_an_interrupted_release_is_a_cancellation(world: World) -> None:
     assert not lock.held
 
 
-async def test_a_body_entered_in_one_task_and_left_in_another_releases(world: World) -> None:
+async def test_a_body_entered_in_one_task_and_left_in_another_releases(clients: TwoClients) -> None:
     """A fixture: an async generator whose set-up and tear-down run in tasks of their own."""
-    for holder in (world.lock(), world.pool(1)):
+    for holder in (clients.lock(), clients.pool(1)):
 
         async def fixture(holder: Lock | Semaphore = holder) -> AsyncGenerator[None, None]:
             async with holder:
@@ -220,23 +220,23 @@ async def test_a_body_entered_in_one_task_and_left_in_another_releases(world: Wo
         await asyncio.create_task(anext(body))  # type: ignore[arg-type]
         with pytest.raises(StopAsyncIteration):
             await body.__anext__()
-    assert await world.lock(1).try_acquire() is True
-    assert await world.pool(1, at=1).try_acquire() is True
+    assert await clients.lock(1).try_acquire() is True
+    assert await clients.pool(1, at=1).try_acquire() is True
 
 
-async def test_a_body_left_in_another_task_tells_of_its_loss(world: World) -> None:
-    lock = world.lock()
+async def test_a_body_left_in_another_task_tells_of_its_loss(clients: TwoClients) -> None:
+    lock = clients.lock()
     stack = contextlib.AsyncExitStack()
     await asyncio.create_task(stack.enter_async_context(lock))  # type: ignore[arg-type]
-    world.lose(lock)
+    clients.lose(lock)
     await settle()
     with pytest.raises(LockLost):
         await stack.aclose()
     assert asyncio.current_task().cancelling() == 0  # type: ignore[union-attr]
 
 
-async def test_bodies_of_several_tasks_end_each_with_their_own_hold(world: World) -> None:
-    pool, ends = world.pool(3), list[asyncio.Event]()
+async def test_bodies_of_several_tasks_end_each_with_their_own_hold(clients: TwoClients) -> None:
+    pool, ends = clients.pool(3), list[asyncio.Event]()
 
     async def body(end: asyncio.Event) -> None:
         async with pool:
@@ -252,8 +252,8 @@ async def test_bodies_of_several_tasks_end_each_with_their_own_hold(world: World
         assert await pool.available() == left
 
 
-async def test_a_cancellation_that_repeats_leaves_nothing_held(world: World) -> None:
-    lock, pool = world.lock(), world.pool(1)
+async def test_a_cancellation_that_repeats_leaves_nothing_held(clients: TwoClients) -> None:
+    lock, pool = clients.lock(), clients.pool(1)
 
     async def body() -> None:
         async with pool, lock:
@@ -266,17 +266,17 @@ async def test_a_cancellation_that_repeats_leaves_nothing_held(world: World) -> 
             task.cancel()
             await asyncio.sleep(0)
         await asyncio.gather(task, return_exceptions=True)
-        assert await world.lock(1).try_acquire() is True, steps
-        await world.lock(1).destroy()
+        assert await clients.lock(1).try_acquire() is True, steps
+        await clients.lock(1).destroy()
         assert await pool.available() == 1, steps
 
 
 # -- objects
 
 
-async def test_structures_are_neither_copied_nor_pickled(world: World) -> None:
-    d = Distributed(world.gateways[0])
-    for one in (world.lock(), world.pool(), d.barrier("b", node_id="x"), d.counter("c"), d.map("m"), d.set("s"),
+async def test_structures_are_neither_copied_nor_pickled(clients: TwoClients) -> None:
+    d = Distributed(clients.gateways[0])
+    for one in (clients.lock(), clients.pool(), d.barrier("b", node_id="x"), d.counter("c"), d.map("m"), d.set("s"),
                 d.queue("q"), d.fence("f")):  # fmt: skip
         for copied in (copy.copy, copy.deepcopy, pickle.dumps):
             with pytest.raises(TypeError, match=r"cannot be copied or pickled"):
@@ -284,24 +284,24 @@ async def test_structures_are_neither_copied_nor_pickled(world: World) -> None:
 
 
 async def test_dropping_what_holds_is_said_and_keeps_the_hold(
-    world: World, caplog: pytest.LogCaptureFixture
+    clients: TwoClients, caplog: pytest.LogCaptureFixture
 ) -> None:
-    await world.lock().acquire()
+    await clients.lock().acquire()
     gc.collect()
     assert "lock 'door': the last reference" in caplog.text
-    assert await world.lock(1).try_acquire() is False
+    assert await clients.lock(1).try_acquire() is False
     caplog.clear()
-    lock = world.lock()
+    lock = clients.lock()
     del lock
-    async with world.pool():
+    async with clients.pool():
         pass
     gc.collect()
     # A node of an earlier test in this process may say something of its own.
     assert [record.getMessage() for record in caplog.records if record.name != "casty.node"] == []
 
 
-async def test_a_queue_takes_no_none(world: World) -> None:
-    jobs = Distributed(world.gateways[0]).queue[Any]("jobs")
+async def test_a_queue_takes_no_none(clients: TwoClients) -> None:
+    jobs = Distributed(clients.gateways[0]).queue[Any]("jobs")
     with pytest.raises(ValueError, match="queue 'jobs': expected a value, found None"):
         await jobs.enqueue(None)
     await jobs.enqueue((None,))
@@ -309,10 +309,10 @@ async def test_a_queue_takes_no_none(world: World) -> None:
     assert await jobs.dequeue() is None
 
 
-async def test_destroy_is_true_for_the_instance_that_used_it(world: World) -> None:
-    lock = world.lock()
+async def test_destroy_is_true_for_the_instance_that_used_it(clients: TwoClients) -> None:
+    lock = clients.lock()
     await lock.acquire()
     await lock.release()
-    assert await world.lock().destroy() is False
+    assert await clients.lock().destroy() is False
     assert await lock.destroy() is True
     assert await lock.destroy() is False

@@ -17,19 +17,19 @@ from casty.errors import (
     Unavailable,
 )
 from tests.kit.clock import settle
-from tests.unit.distributed.holders import World, for_ever, inside
+from tests.unit.distributed.holders import TwoClients, for_ever, inside
 
 
 @pytest.fixture
-def world() -> World:
-    return World()
+def clients() -> TwoClients:
+    return TwoClients()
 
 
 # -- lock
 
 
-async def test_acquire_and_release(world: World) -> None:
-    lock = world.lock()
+async def test_acquire_and_release(clients: TwoClients) -> None:
+    lock = clients.lock()
     assert (lock.held, lock.token) == (False, None)
     await lock.acquire()
     assert lock.held
@@ -42,8 +42,8 @@ async def test_acquire_and_release(world: World) -> None:
     assert await lock.release() is True
 
 
-async def test_try_acquire(world: World) -> None:
-    lock, other = world.lock(), world.lock(1)
+async def test_try_acquire(clients: TwoClients) -> None:
+    lock, other = clients.lock(), clients.lock(1)
     assert await lock.try_acquire() is True
     assert await lock.try_acquire() is False, "also when this instance is the holder"
     assert await other.try_acquire() is False
@@ -52,8 +52,8 @@ async def test_try_acquire(world: World) -> None:
     assert await lock.try_acquire() is False
 
 
-async def test_another_instance_waits(world: World) -> None:
-    lock, other = world.lock(), world.lock()
+async def test_another_instance_waits(clients: TwoClients) -> None:
+    lock, other = clients.lock(), clients.lock()
     await lock.acquire()
     waiting = asyncio.create_task(other.acquire())
     await settle()
@@ -63,8 +63,8 @@ async def test_another_instance_waits(world: World) -> None:
     assert other.held and not lock.held
 
 
-async def test_the_task_that_holds_may_not_acquire_again(world: World) -> None:
-    lock = world.lock()
+async def test_the_task_that_holds_may_not_acquire_again(clients: TwoClients) -> None:
+    lock = clients.lock()
     await lock.acquire()
     with pytest.raises(AlreadyHeld, match="door"):
         await lock.acquire()
@@ -72,8 +72,8 @@ async def test_the_task_that_holds_may_not_acquire_again(world: World) -> None:
     assert await lock.release() is True
 
 
-async def test_tasks_that_share_an_instance_take_turns(world: World) -> None:
-    lock, order, inside = world.lock(), list[int](), 0
+async def test_tasks_that_share_an_instance_take_turns(clients: TwoClients) -> None:
+    lock, order, inside = clients.lock(), list[int](), 0
 
     async def worker(number: int) -> None:
         nonlocal inside
@@ -88,8 +88,8 @@ async def test_tasks_that_share_an_instance_take_turns(world: World) -> None:
     assert order == [0, 1, 2, 3, 4]
 
 
-async def test_a_cancelled_turn_is_passed_on(world: World) -> None:
-    lock = world.lock()
+async def test_a_cancelled_turn_is_passed_on(clients: TwoClients) -> None:
+    lock = clients.lock()
     await lock.acquire()
     tasks = [asyncio.create_task(lock.acquire()) for _ in range(3)]
     await settle()
@@ -103,8 +103,8 @@ async def test_a_cancelled_turn_is_passed_on(world: World) -> None:
     assert [task.cancelled() for task in tasks] == [True, True, False]
 
 
-async def test_waiting_for_the_turn_ends_at_the_deadline(world: World) -> None:
-    lock = world.lock(timeout=0.0)
+async def test_waiting_for_the_turn_ends_at_the_deadline(clients: TwoClients) -> None:
+    lock = clients.lock(timeout=0.0)
     await lock.acquire()
     with pytest.raises(TimeoutError, match="share this instance"):
         await asyncio.create_task(lock.acquire())
@@ -112,20 +112,20 @@ async def test_waiting_for_the_turn_ends_at_the_deadline(world: World) -> None:
     await lock.acquire()
 
 
-async def test_what_is_left_of_the_timeout_goes_to_the_cluster(world: World) -> None:
-    lock = world.lock(timeout=30.0)
+async def test_what_is_left_of_the_timeout_goes_to_the_cluster(clients: TwoClients) -> None:
+    lock = clients.lock(timeout=30.0)
     await lock.acquire()
     waiting = asyncio.create_task(lock.acquire())
     await settle()
     await lock.release()
     await waiting
-    left = world.ports[0].timeouts[-1]
+    left = clients.ports[0].timeouts[-1]
     assert left is not None and 0 < left < 30.0
-    assert world.ports[0].timeouts[0] == 30.0
+    assert clients.ports[0].timeouts[0] == 30.0
 
 
-async def test_a_cancelled_acquire_leaves_nothing_behind(world: World) -> None:
-    lock, other = world.lock(), world.lock(1)
+async def test_a_cancelled_acquire_leaves_nothing_behind(clients: TwoClients) -> None:
+    lock, other = clients.lock(), clients.lock(1)
     await other.acquire()
     waiting = asyncio.create_task(lock.acquire())
     await settle()
@@ -136,30 +136,30 @@ async def test_a_cancelled_acquire_leaves_nothing_behind(world: World) -> None:
     assert await lock.try_acquire() is True
 
 
-async def test_an_unreachable_cluster_does_not_keep_the_turn(world: World) -> None:
-    lock = world.lock()
-    world.ports[0].cut_off()
+async def test_an_unreachable_cluster_does_not_keep_the_turn(clients: TwoClients) -> None:
+    lock = clients.lock()
+    clients.ports[0].cut_off()
     for _ in range(2):
         with pytest.raises(Unavailable):
             await lock.acquire()
         with pytest.raises(Unavailable):
             await lock.try_acquire()
-    world.ports[0].fail = None
+    clients.ports[0].fail = None
     await lock.acquire()
 
 
-async def test_a_release_that_fails_gives_the_hold_up_all_the_same(world: World) -> None:
-    lock = world.lock()
+async def test_a_release_that_fails_gives_the_hold_up_all_the_same(clients: TwoClients) -> None:
+    lock = clients.lock()
     await lock.acquire()
-    world.ports[0].fail = OutcomeUnknown("no reply")
+    clients.ports[0].fail = OutcomeUnknown("no reply")
     with pytest.raises(OutcomeUnknown):
         await lock.release()
     assert not lock.held
     assert await lock.release() is False
 
 
-async def test_destroy_tells_waiters_and_takes_the_hold(world: World) -> None:
-    lock, other = world.lock(), world.lock(1)
+async def test_destroy_tells_waiters_and_takes_the_hold(clients: TwoClients) -> None:
+    lock, other = clients.lock(), clients.lock(1)
     await lock.acquire()
     waiting = asyncio.create_task(other.acquire())
     await settle()
@@ -171,10 +171,10 @@ async def test_destroy_tells_waiters_and_takes_the_hold(world: World) -> None:
     assert await lock.destroy() is False
 
 
-async def test_a_hold_seen_invalid_stays_lost(world: World) -> None:
-    lock = world.lock()
+async def test_a_hold_seen_invalid_stays_lost(clients: TwoClients) -> None:
+    lock = clients.lock()
     await lock.acquire()
-    grant = next(iter(world.ports[0].grants.values()))
+    grant = next(iter(clients.ports[0].grants.values()))
     grant.is_valid = False
     assert (lock.held, lock.token) == (False, grant.token), "the token is what fencing refuses by"
     grant.is_valid = True
@@ -183,8 +183,8 @@ async def test_a_hold_seen_invalid_stays_lost(world: World) -> None:
     assert lock.token is None
 
 
-async def test_the_turn_passes_on_when_the_hold_is_lost(world: World) -> None:
-    lock, may_end = world.lock(), asyncio.Event()
+async def test_the_turn_passes_on_when_the_hold_is_lost(clients: TwoClients) -> None:
+    lock, may_end = clients.lock(), asyncio.Event()
 
     async def worker() -> bool:
         await lock.acquire()
@@ -194,7 +194,7 @@ async def test_the_turn_passes_on_when_the_hold_is_lost(world: World) -> None:
     await lock.acquire()
     waiting = asyncio.create_task(worker())
     await settle()
-    world.lose(lock)
+    clients.lose(lock)
     await settle()
     assert lock.held
     assert await lock.release() is False, "this task's own hold was lost; the other's is not its to release"
@@ -203,8 +203,8 @@ async def test_the_turn_passes_on_when_the_hold_is_lost(world: World) -> None:
     assert await waiting is True
 
 
-async def test_any_task_may_release_for_the_instance(world: World) -> None:
-    lock = world.lock()
+async def test_any_task_may_release_for_the_instance(clients: TwoClients) -> None:
+    lock = clients.lock()
     await lock.acquire()
     assert await asyncio.create_task(lock.release()) is True
     assert await lock.release() is False
@@ -213,21 +213,21 @@ async def test_any_task_may_release_for_the_instance(world: World) -> None:
         assert await lock.release() is True, "acquired by a task that is over, as `wait_for` of 3.11 does"
 
 
-async def test_a_loss_that_nobody_released_hides_no_later_hold(world: World) -> None:
-    lock = world.lock()
+async def test_a_loss_that_nobody_released_hides_no_later_hold(clients: TwoClients) -> None:
+    lock = clients.lock()
     await lock.acquire()
-    world.lose(lock)
+    clients.lose(lock)
     await settle()
     await asyncio.create_task(lock.acquire())
     assert await lock.release() is True
     assert not lock.held
 
 
-async def test_a_token_stays_until_the_hold_is_given_back(world: World) -> None:
-    lock = world.lock()
+async def test_a_token_stays_until_the_hold_is_given_back(clients: TwoClients) -> None:
+    lock = clients.lock()
     await lock.acquire()
     first = lock.token
-    world.lose(lock)
+    clients.lose(lock)
     await settle()
     assert (lock.held, lock.token) == (False, first)
     await lock.acquire()
@@ -235,13 +235,13 @@ async def test_a_token_stays_until_the_hold_is_given_back(world: World) -> None:
     await lock.release()
     assert lock.token is None
     with pytest.raises(LockLost):
-        await inside(lock, lambda: world.lose(lock), settle)
+        await inside(lock, lambda: clients.lose(lock), settle)
     assert lock.token is None, "the end of the body gave it back"
 
 
-async def test_a_token_is_there_though_the_hold_was_lost_before_acquire_returned(world: World) -> None:
-    lock = world.lock()
-    world.ports[0].loses_at_once = True
+async def test_a_token_is_there_though_the_hold_was_lost_before_acquire_returned(clients: TwoClients) -> None:
+    lock = clients.lock()
+    clients.ports[0].loses_at_once = True
     await lock.acquire()
     assert not lock.held
     assert lock.token is not None
@@ -249,26 +249,26 @@ async def test_a_token_is_there_though_the_hold_was_lost_before_acquire_returned
     assert lock.token is None
 
 
-async def test_a_token_goes_once_its_user_saw_the_hold_and_then_its_loss(world: World) -> None:
-    lock = world.lock()
+async def test_a_token_goes_once_its_user_saw_the_hold_and_then_its_loss(clients: TwoClients) -> None:
+    lock = clients.lock()
     await lock.acquire()
     assert lock.held
-    world.lose(lock)
+    clients.lose(lock)
     await settle()
     assert lock.token is not None, "nobody was told yet"
     assert (lock.held, lock.token) == (False, None)
     assert await lock.release() is False
 
 
-async def test_wait_lost(world: World) -> None:
-    lock = world.lock()
+async def test_wait_lost(clients: TwoClients) -> None:
+    lock = clients.lock()
     assert await lock.wait_lost() is False
     await lock.acquire()
     waiting = [asyncio.create_task(lock.wait_lost()) for _ in range(3)]
     await settle()
     waiting[0].cancel()
     await settle()
-    world.lose(lock)
+    clients.lose(lock)
     assert await asyncio.gather(*waiting[1:]) == [True, True]
     await lock.acquire()
     released = asyncio.create_task(lock.wait_lost())
@@ -280,8 +280,8 @@ async def test_wait_lost(world: World) -> None:
 # -- semaphore
 
 
-async def test_one_instance_may_hold_several_grants(world: World) -> None:
-    pool = world.pool(3)
+async def test_one_instance_may_hold_several_grants(clients: TwoClients) -> None:
+    pool = clients.pool(3)
     await pool.acquire(2)
     await pool.acquire()
     assert await pool.available() == 0
@@ -293,8 +293,8 @@ async def test_one_instance_may_hold_several_grants(world: World) -> None:
     assert await pool.release() is False
 
 
-async def test_release_means_the_tasks_own_latest_else_the_smallest(world: World) -> None:
-    pool = world.pool(6)
+async def test_release_means_the_tasks_own_latest_else_the_smallest(clients: TwoClients) -> None:
+    pool = clients.pool(6)
     await pool.acquire(3)
     await asyncio.create_task(pool.acquire(2))
     await pool.acquire(1)
@@ -306,11 +306,11 @@ async def test_release_means_the_tasks_own_latest_else_the_smallest(world: World
     assert await pool.available() == 6
 
 
-async def test_no_release_gives_back_what_another_uses(world: World) -> None:
+async def test_no_release_gives_back_what_another_uses(clients: TwoClients) -> None:
     """Acquired in tasks that are over at once, as by `wait_for` of Python 3.11."""
     rng = random.Random(1)
     for _ in range(50):
-        pool, used = world.pool(12), list[int]()
+        pool, used = clients.pool(12), list[int]()
         for _ in range(30):
             if used and rng.random() < 0.5:
                 used.pop(rng.randrange(len(used)))
@@ -327,19 +327,19 @@ async def test_no_release_gives_back_what_another_uses(world: World) -> None:
         assert await pool.release() is False
 
 
-async def test_a_task_that_lost_its_grant_releases_nothing(world: World) -> None:
-    pool = world.pool(3)
+async def test_a_task_that_lost_its_grant_releases_nothing(clients: TwoClients) -> None:
+    pool = clients.pool(3)
     await pool.acquire()
     await asyncio.create_task(pool.acquire())
-    world.lose(pool)
+    clients.lose(pool)
     await settle()
     assert await pool.release() is False
     assert await pool.available() == 2
     assert await pool.release() is True
 
 
-async def test_semaphore_arguments(world: World) -> None:
-    pool = world.pool(2)
+async def test_semaphore_arguments(clients: TwoClients) -> None:
+    pool = clients.pool(2)
     with pytest.raises(ValueError, match="at most the 2 permits"):
         await pool.acquire(3)
     with pytest.raises(ValueError, match="at least 1"):
@@ -348,20 +348,20 @@ async def test_semaphore_arguments(world: World) -> None:
         await pool.acquire(1.5)  # type: ignore[arg-type]
     await pool.acquire(2)
     with pytest.raises(Mismatch, match="permits=2"):
-        await world.pool(3, at=1).acquire()
+        await clients.pool(3, at=1).acquire()
     for permits in (-1, 0):
         with pytest.raises(ValueError, match="permits: expected at least 1"):
-            world.pool(permits)
+            clients.pool(permits)
         with pytest.raises(ValueError, match="permits: expected at least 1"):
-            Semaphore(gateway=world.gateways[0], region_ref=None, name="pool", permits=permits)
+            Semaphore(gateway=clients.gateways[0], region_ref=None, name="pool", permits=permits)
 
 
-async def test_a_semaphore_made_without_permits(world: World) -> None:
-    pool = Semaphore(gateway=world.gateways[0], region_ref=None, name="pool")
+async def test_a_semaphore_made_without_permits(clients: TwoClients) -> None:
+    pool = Semaphore(gateway=clients.gateways[0], region_ref=None, name="pool")
     for call in (pool.acquire, pool.try_acquire, pool.available):
         with pytest.raises(Mismatch, match=r"semaphore 'pool': nobody recorded.*Distributed\.semaphore"):
             await call()
-    await world.pool(3, at=1).acquire()
+    await clients.pool(3, at=1).acquire()
     await pool.acquire(2)
     assert await pool.available() == 0
     with pytest.raises(ValueError, match="n: expected at most the 3 permits of semaphore 'pool', found 4"):
@@ -369,18 +369,18 @@ async def test_a_semaphore_made_without_permits(world: World) -> None:
     assert await pool.release() is True
 
 
-async def test_semaphore_async_with(world: World) -> None:
-    pool = world.pool(1)
+async def test_semaphore_async_with(clients: TwoClients) -> None:
+    pool = clients.pool(1)
     async with pool:
         assert await pool.available() == 0
     assert await pool.available() == 1
     with pytest.raises(LockLost, match="semaphore 'pool'"):
-        await inside(pool, lambda: world.lose(pool), for_ever)
+        await inside(pool, lambda: clients.lose(pool), for_ever)
     assert await pool.available() == 1
 
 
-async def test_nested_bodies_give_back_their_own(world: World) -> None:
-    pool = world.pool(2)
+async def test_nested_bodies_give_back_their_own(clients: TwoClients) -> None:
+    pool = clients.pool(2)
     async with pool:
         async with pool:
             assert await pool.available() == 0

@@ -12,15 +12,15 @@ import pytest
 from casty.distributed.lock import Lock
 from casty.errors import LockLost, NotStarted
 from tests.kit.clock import settle
-from tests.unit.distributed.holders import World, for_ever, inside
+from tests.unit.distributed.holders import TwoClients, for_ever, inside
 from tests.unit.distributed.machine import FakePort, Slot
 
 T = TypeVar("T")
 
 
 @pytest.fixture
-def world() -> World:
-    return World()
+def clients() -> TwoClients:
+    return TwoClients()
 
 
 def in_a_thread(look: Callable[[], T]) -> T:
@@ -29,8 +29,8 @@ def in_a_thread(look: Callable[[], T]) -> T:
         return threads.submit(look).result()
 
 
-async def test_a_thread_may_ask_whether_it_is_held(world: World) -> None:
-    lock = world.lock()
+async def test_a_thread_may_ask_whether_it_is_held(clients: TwoClients) -> None:
+    lock = clients.lock()
     assert in_a_thread(lambda: (lock.held, lock.token)) == (False, None)
     await lock.acquire()
     assert in_a_thread(lambda: (lock.held, lock.token)) == (True, lock.token)
@@ -38,15 +38,15 @@ async def test_a_thread_may_ask_whether_it_is_held(world: World) -> None:
     assert in_a_thread(lambda: (lock.held, lock.token)) == (False, None)
 
 
-async def test_a_thread_that_sees_a_loss_first_takes_it_from_nobody(world: World) -> None:
-    lock = world.lock()
+async def test_a_thread_that_sees_a_loss_first_takes_it_from_nobody(clients: TwoClients) -> None:
+    lock = clients.lock()
     body = asyncio.create_task(inside(lock, for_ever))
     await settle()
     waiting = asyncio.create_task(lock.acquire())
     await settle()
-    next(iter(world.ports[0].grants.values())).is_valid = False
+    next(iter(clients.ports[0].grants.values())).is_valid = False
     assert in_a_thread(lambda: lock.held) is False
-    world.lose(lock)
+    clients.lose(lock)
     with pytest.raises(LockLost, match="door"):
         await body
     await waiting
@@ -54,11 +54,11 @@ async def test_a_thread_that_sees_a_loss_first_takes_it_from_nobody(world: World
 
 
 async def test_an_instance_dropped_by_a_thread_changes_nothing_there(
-    world: World, caplog: pytest.LogCaptureFixture
+    clients: TwoClients, caplog: pytest.LogCaptureFixture
 ) -> None:
-    kept = [world.lock()]
+    kept = [clients.lock()]
     await kept[0].acquire()
-    grant = next(iter(world.ports[0].grants.values()))
+    grant = next(iter(clients.ports[0].grants.values()))
     in_a_thread(kept.clear)
     assert "the last reference" in caplog.text
     assert grant.is_valid

@@ -37,7 +37,7 @@ class Worker:
 
     def work(self) -> None:
         self.order.append(self.name)
-        self.clock.now_ns += self.takes_ns
+        self.clock.skip_to(self.clock.now() + self.takes_ns)
         self.intake.spent(self.takes_ns, self)
         self.shares -= 1
         if self.shares:
@@ -174,7 +174,7 @@ class Side:
 
     def on_frame(self, connection: Connection, kind: int, body: bytes) -> None:
         self.bodies.append(body)
-        self.ports.clock.now_ns += self.takes_ns
+        self.ports.clock.skip_to(self.ports.clock.now() + self.takes_ns)
         if self.answer:
             connection.send(kind, self.answer)
 

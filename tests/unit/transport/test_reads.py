@@ -11,7 +11,7 @@ from casty.ports import Link
 from casty.tls import Config
 from casty.transport.tcp import LEAST_READ_BYTES, MOST_READ_BYTES, TcpTransport
 from casty.wire.framing import FrameBuffer, frame
-from tests.contract.worlds import HOST, contexts_of
+from tests.contract.environments import HOST, contexts_of
 
 SMALL, LONG = frame(40, b"x" * 60), frame(40, b"y" * (2 * MOST_READ_BYTES))
 

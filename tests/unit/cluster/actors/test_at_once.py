@@ -16,7 +16,7 @@ from casty.errors import Mismatch
 from casty.wire.codec import Codec
 from casty.wire.pack import pack
 from tests.kit.clock import settle
-from tests.unit.cluster.region_world import MARGIN_NS, SLOTS, Add, Get, Process, Stop, World, counter
+from tests.unit.cluster.region_world import MARGIN_NS, SLOTS, Add, Get, Process, RegionWorld, Stop, counter
 
 SHARDS = 10
 SECOND_NS = 1_000_000_000
@@ -26,7 +26,7 @@ class Served:
     """A node with one living entity, that counts what it is sent."""
 
     def __init__(self) -> None:
-        self.world = World(("a", "b"), ("c",))
+        self.world = RegionWorld(("a", "b"), ("c",))
         self.node: Process = self.world.processes["a"]
         assert self.node.host is not None
         self.host: RegionHost = self.node.host
@@ -138,10 +138,10 @@ async def test_a_client_sends_at_once_where_the_leader_is_known(monkeypatch: pyt
     with monkeypatch.context() as patched:
         patched.delattr(RegionRouter, "route")
         ref.tell(ShardEnvelope("e", Add(1)))
-    served.world.cut["c", "a"] = None
+    served.world.network.cut("c>a")
     ref.tell(ShardEnvelope("e", Add(1)))
     assert client.router.waiting == 1, "there is no link"
-    del served.world.cut["c", "a"]
+    served.world.network.mend("c>a")
     ref.tell(ShardEnvelope("e", Add(1)))
     assert client.router.waiting == 2, "behind the one before"
     client.router.retry()

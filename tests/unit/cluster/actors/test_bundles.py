@@ -16,7 +16,7 @@ from casty.transport.intake import Share
 from casty.wire import frames
 from casty.wire.codec import Codec
 from casty.wire.pack import pack
-from tests.unit.cluster.region_world import Add, Get, World, counter
+from tests.unit.cluster.region_world import Add, Get, RegionWorld, counter
 
 SHARDS = 10
 
@@ -146,7 +146,7 @@ def test_a_full_bundle_fits_into_the_share_of_a_client() -> None:
 
 
 async def test_a_name_that_is_not_the_links_own_costs_that_message_alone() -> None:
-    world = World(("a", "b"), ("c",))
+    world = RegionWorld(("a", "b"), ("c",))
     node = world.processes["a"]
     assert node.host is not None
     node.host.register("r", counter, SHARDS)

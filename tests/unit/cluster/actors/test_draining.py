@@ -20,7 +20,7 @@ from casty.cluster.actors.region_router import entity_path
 from casty.cluster.control.placement import slot_of_region
 from casty.errors import Unavailable
 from tests.kit.clock import settle
-from tests.unit.cluster.region_world import SLOTS, World
+from tests.unit.cluster.region_world import SLOTS, RegionWorld
 
 SHARDS = 10
 
@@ -29,7 +29,7 @@ class Party:
     """Entities whose messages are what they do; what they did is in `seen`."""
 
     def __init__(self) -> None:
-        self.world = World(("a", "b"), ("c",))
+        self.world = RegionWorld(("a", "b"), ("c",))
         self.seen: list[tuple[str, str]] = []
         self.go = asyncio.Event()
         self.yields = True
@@ -94,8 +94,7 @@ class Party:
             await settle()
             if self.host.hand_over(0):
                 return True
-            self.world.clock.advance(0.1)
-            await settle()
+            await self.world.advance(0.1)
         return False
 
 
@@ -190,8 +189,7 @@ async def test_another_slot_does_not_count_as_the_same(party: Party) -> None:
     party.tell(elsewhere, ("ask", party.ids[0]))
     await settle()
     assert party.host.entities == 1, "the message waits for the slot's next leader"
-    party.world.clock.advance(HAND_OVER_NS / 1e9 + 0.1)
-    await settle()
+    await party.world.advance(HAND_OVER_NS / 1e9 + 0.1)
     assert (elsewhere, f"heard {party.ids[0]}") in party.seen
 
 
@@ -208,7 +206,7 @@ async def test_nothing_of_an_entity_acts_after_the_lease(party: Party) -> None:
 
 
 async def test_what_an_entity_says_after_its_lease_is_a_dead_letter() -> None:
-    world = World(("a",), ("c",))
+    world = RegionWorld(("a",), ("c",))
     host, local = world.processes["a"].host, world.processes["a"].local
     assert host is not None
     heard: list[Any] = []
@@ -237,7 +235,7 @@ async def test_what_an_entity_says_after_its_lease_is_a_dead_letter() -> None:
 
 async def test_what_an_entity_began_serves_others_after_its_lease() -> None:
     """A timer that a step of an entity set up runs in its name; what waits for a leader is not that entity's."""
-    world = World(("a",), ("c",))
+    world = RegionWorld(("a",), ("c",))
     host, local = world.processes["a"].host, world.processes["a"].local
     assert host is not None
     heard: list[Any] = []
@@ -378,7 +376,7 @@ def test_no_two_entities_have_one_path(one: tuple[str, str], other: tuple[str, s
 
 
 async def test_an_entity_is_no_child_of_another_one() -> None:
-    world = World(("a",), ("c",))
+    world = RegionWorld(("a",), ("c",))
     host = world.processes["a"].host
     assert host is not None
 
@@ -398,7 +396,7 @@ async def test_an_entity_is_no_child_of_another_one() -> None:
 
 
 async def test_a_region_after_the_end_says_so() -> None:
-    world = World(("a",), ("c",))
+    world = RegionWorld(("a",), ("c",))
     world.processes["c"].router.close()
     with pytest.raises(Unavailable, match="has stopped"):
         await world.processes["c"].local.ask(

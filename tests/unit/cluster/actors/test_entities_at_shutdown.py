@@ -13,7 +13,7 @@ from casty.actor.ending import STOP_GRACE_NS
 from casty.actor.sharding import ShardEnvelope
 from tests.kit.clock import settle
 from tests.unit.cluster.actors.test_draining import SHARDS, Party, party
-from tests.unit.cluster.region_world import World
+from tests.unit.cluster.region_world import RegionWorld
 
 __all__ = ["party"]
 
@@ -74,7 +74,7 @@ async def test_what_comes_later_waits_for_the_next_node(party: Party) -> None:
 
 @pytest.mark.parametrize("is_forced", [False, True])
 async def test_who_reads_may_do_what_its_messages_ask_for(*, is_forced: bool) -> None:
-    world = World(("a",), ("c",))
+    world = RegionWorld(("a",), ("c",))
     host, local = world.processes["a"].host, world.processes["a"].local
     assert host is not None
     go, children = asyncio.Event(), list[str]()

@@ -14,7 +14,7 @@ from casty.cluster.actors import hosted_regions as hosted
 from casty.cluster.actors.hosted_regions import MAX_NAME, Hosted, code_of, name_of
 from casty.errors import Mismatch, RemoteProtocolError
 from casty.wire.pack import pack
-from tests.unit.cluster.region_world import World, counter
+from tests.unit.cluster.region_world import RegionWorld, counter
 
 HERE, THERE = __name__, counter.__module__
 
@@ -36,7 +36,7 @@ def made(tag: str) -> Any:
 
 
 async def test_another_behaviour_in_the_same_process_is_refused() -> None:
-    world = World(("a",))
+    world = RegionWorld(("a",))
     host = world.processes["a"].host
     assert host is not None
     assert host.register("r", cart, 10)

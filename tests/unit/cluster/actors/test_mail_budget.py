@@ -19,7 +19,7 @@ from casty.cluster.multiraft.memory_budget import MemoryBudget
 from casty.cluster.slots.node_memory import NodeMemory
 from casty.errors import Overloaded
 from tests.kit.clock import settle
-from tests.unit.cluster.region_world import Add, Get, World, counter
+from tests.unit.cluster.region_world import Add, Get, RegionWorld, counter
 
 FULL = Overloaded("no memory for it")
 
@@ -40,8 +40,8 @@ class Busy:
         self.seen.append(message)
 
 
-def hosting(busy: Busy) -> World:
-    world = World(("a", "b"), ("c",))
+def hosting(busy: Busy) -> RegionWorld:
+    world = RegionWorld(("a", "b"), ("c",))
     host = world.processes["a"].host
     assert host is not None
     host.register("busy", busy.behavior, 10)
@@ -49,11 +49,11 @@ def hosting(busy: Busy) -> World:
     return world
 
 
-def region(world: World, name: str) -> ActorRef[Any]:
+def region(world: RegionWorld, name: str) -> ActorRef[Any]:
     return world.processes[name].router.ref("busy", 10)
 
 
-def unread(world: World, name: str = "a") -> int:
+def unread(world: RegionWorld, name: str = "a") -> int:
     return world.processes[name].local.unread.size_bytes
 
 
@@ -74,7 +74,7 @@ async def test_messages_of_entities_count_with_their_encoded_bytes_until_they_ar
 async def test_messages_that_wait_for_a_leader_count_until_they_leave_or_are_given_up() -> None:
     busy = Busy()
     world = hosting(busy)
-    world.cut["b", "a"] = world.cut["b", "c"] = None
+    world.network.cut("b>a", "b>c")
     for _ in range(3):
         region(world, "b").tell(ShardEnvelope("e", "x" * 500))
     assert unread(world, "b") > 3 * 500
@@ -82,10 +82,10 @@ async def test_messages_that_wait_for_a_leader_count_until_they_leave_or_are_giv
     assert unread(world, "b") == 0
     assert len(world.processes["b"].letters) == 3
     region(world, "b").tell(ShardEnvelope("e", "x"))
-    del world.cut["b", "a"]
+    world.network.mend("b>a")
     world.processes["b"].router.retry()
     assert unread(world, "b") == 0
-    world.cut["b", "a"] = None
+    world.network.cut("b>a")
     region(world, "b").tell(ShardEnvelope("e", "x"))
     assert unread(world, "b") > 0
     busy.go.set()
@@ -129,7 +129,7 @@ async def test_what_waits_for_a_leader_finds_no_room_either() -> None:
     world = hosting(Busy())
     local = world.processes["b"].local
     local.mail_refusal = lambda size_bytes: FULL
-    world.cut["b", "a"] = None
+    world.network.cut("b>a")
     with pytest.raises(Overloaded, match="no memory"):
         await local.ask(region(world, "b"), lambda reply: ShardEnvelope("e", Get(reply)), timeout=5)
     assert world.processes["b"].router.waiting == 0
@@ -137,7 +137,7 @@ async def test_what_waits_for_a_leader_finds_no_room_either() -> None:
 
 
 async def test_an_actor_is_told_nothing_from_elsewhere_but_what_is_said_here_and_replies_pass() -> None:
-    world = World(("a", "b"))
+    world = RegionWorld(("a", "b"))
     a, b = world.processes["a"].local, world.processes["b"].local
     here = b.spawn(counter("x"), "x")
     away: ActorRef[Any] = a.make_ref(here.address)  # type: ignore[attr-defined]
@@ -154,7 +154,7 @@ async def test_an_actor_is_told_nothing_from_elsewhere_but_what_is_said_here_and
 
 
 async def test_watching_goes_on_without_memory() -> None:
-    world = World(("a", "b"))
+    world = RegionWorld(("a", "b"))
     a, b = world.processes["a"].local, world.processes["b"].local
     here = b.spawn(counter("x"), "x")
     b.mail_refusal = a.mail_refusal = lambda size_bytes: FULL
@@ -173,7 +173,7 @@ async def test_watching_goes_on_without_memory() -> None:
 
 
 async def test_a_local_message_counts_for_a_flat_size() -> None:
-    world, busy = World(("a",)), Busy()
+    world, busy = RegionWorld(("a",)), Busy()
     ref = world.processes["a"].local.spawn(busy.behavior(), "busy", mailbox=Mailbox[Any](2))
     for _ in range(2):
         ref.tell(bytes(10_000))

@@ -25,14 +25,14 @@ from casty.errors import (
 from casty.limits import MAX_REGION_NAME_BYTES, MAX_REGIONS
 from casty.wire.pack import pack, unpack
 from tests.kit.clock import settle
-from tests.unit.cluster.region_world import Add, Get, Stop, World, counter
+from tests.unit.cluster.region_world import Add, Get, RegionWorld, Stop, counter
 
 
 @asynccontextmanager
 async def world_of(
     nodes: Sequence[str] = ("a", "b"), clients: Sequence[str] = ("c",), *, hosts: bool = True
-) -> AsyncGenerator[World]:
-    world = World(nodes, clients)
+) -> AsyncGenerator[RegionWorld]:
+    world = RegionWorld(nodes, clients)
     if hosts:
         for name in nodes:
             host = world.processes[name].host
@@ -44,7 +44,7 @@ async def world_of(
         await world.close()
 
 
-def ask(world: World, name: str, entity_id: str = "e", timeout: float = 5.0) -> asyncio.Task[Any]:
+def ask(world: RegionWorld, name: str, entity_id: str = "e", timeout: float = 5.0) -> asyncio.Task[Any]:
     process = world.processes[name]
     ref = process.router.ref("counter", 10)
     return asyncio.ensure_future(
@@ -52,7 +52,7 @@ def ask(world: World, name: str, entity_id: str = "e", timeout: float = 5.0) -> 
     )
 
 
-def tell(world: World, name: str, message: object, entity_id: str = "e") -> None:
+def tell(world: RegionWorld, name: str, message: object, entity_id: str = "e") -> None:
     world.processes[name].router.ref("counter", 10).tell(ShardEnvelope(entity_id, message))
 
 
@@ -73,8 +73,8 @@ async def test_messages_reach_one_activation_from_everywhere() -> None:
 async def test_a_node_that_does_not_lead_passes_on() -> None:
     async with world_of() as world:
         world.lead("a")
-        world.cut["c", "a"] = None
-        world.cut["a", "c"] = None
+        world.network.cut("c>a")
+        world.network.cut("a>c")
         asking = ask(world, "c")
         await settle()
         assert not asking.done()
@@ -158,8 +158,7 @@ async def test_entities_stop_before_the_lease_ends_and_start_fresh_at_the_next_l
         world.lead("a", lease_s=1.0)
         tell(world, "c", Add(1))
         assert await ask(world, "c") == ("e", 1)
-        world.clock.advance(0.95)
-        await settle()
+        await world.advance(0.95)
         host = world.processes["a"].host
         assert host is not None
         assert host.entities == 0
@@ -172,7 +171,7 @@ async def test_mail_is_not_read_after_the_lease() -> None:
         world.lead("a", lease_s=1.0)
         assert await ask(world, "c") == ("e", 0)
         tell(world, "c", Add(1))
-        world.clock.now_ns += 2_000_000_000
+        world.clock.skip(2)
         await settle()
         assert len(world.processes["a"].letters) == 1
         world.clock.advance(0.1)
@@ -197,8 +196,7 @@ async def test_a_handler_that_waits_is_cancelled_at_the_end_of_the_lease() -> No
         tell(world, "c", Add(1))
         await settle()
         assert ends == []
-        world.clock.advance(0.95)
-        await settle()
+        await world.advance(0.95)
         assert ends == ["cancelled"]
 
 
@@ -333,13 +331,13 @@ async def test_an_unknown_region_is_refused_after_a_grace() -> None:
 async def test_an_overtaken_message_is_a_dead_letter() -> None:
     async with world_of() as world:
         world.lead("a")
-        world.held = []
+        world.network.hold()
         tell(world, "c", Add(1))
-        (first,) = world.held
-        world.held = None
+        (first,) = world.network.held
+        world.network.let_pass()
         tell(world, "c", Add(10))
         for _ in range(2):
-            world.processes["a"].take(first[0], first[2], first[3])
+            world.processes["a"].take(first.sender, *first.message)
         assert await ask(world, "c") == ("e", 10)
         assert len(world.processes["a"].letters) == 2
 
@@ -347,13 +345,13 @@ async def test_an_overtaken_message_is_a_dead_letter() -> None:
 async def test_a_message_for_another_cluster_of_the_name_is_refused() -> None:
     async with world_of() as world:
         world.lead("a")
-        world.held = []
+        world.network.hold()
         asking = ask(world, "c")
         await settle()
-        ((source, _, kind, body),) = world.held
+        ((source, _, (kind, body)),) = world.network.held
         row = unpack(body)
         assert row[-1] == "1:c"
-        world.held = None
+        world.network.let_pass()
         world.processes["a"].take(source, kind, pack([*row[:-1], "1:other"]))
         with pytest.raises(Unavailable, match=r"for the cluster 1:c, found one for '1:other'"):
             await asking
@@ -393,7 +391,7 @@ async def test_failing_factories_and_wrong_messages() -> None:
 
 
 async def test_what_waits_at_the_end_is_given_up() -> None:
-    world = World(("a",), ("c",))
+    world = RegionWorld(("a",), ("c",))
     asking = ask(world, "c")
     await settle()
     world.processes["c"].router.close()

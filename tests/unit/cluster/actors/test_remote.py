@@ -23,17 +23,17 @@ from casty.errors import EncodingError, MessageTooLarge, RemoteProtocolError, Un
 from casty.wire import frames
 from casty.wire.pack import pack, unpack
 from tests.kit.clock import settle
-from tests.unit.cluster.region_world import Add, Get, World, counter
+from tests.unit.cluster.region_world import Add, Get, RegionWorld, counter
 
 
-def address_of(world: World, name: str, actor: str) -> ActorAddress:
+def address_of(world: RegionWorld, name: str, actor: str) -> ActorAddress:
     ref = world.processes[name].local.spawn(counter(actor), actor)
     assert isinstance(ref, RemoteActorRef)
     return ref.address
 
 
 async def test_ask_between_nodes_and_to_a_client() -> None:
-    world = World(("a", "b"), ("c",))
+    world = RegionWorld(("a", "b"), ("c",))
     for source, target in (("a", "b"), ("c", "a"), ("a", "c")):
         ref = world.processes[source].local.make_ref(address_of(world, target, f"{source}-{target}"))
         ref.tell(Add(2))
@@ -42,8 +42,8 @@ async def test_ask_between_nodes_and_to_a_client() -> None:
 
 
 async def test_a_client_without_a_link_is_reached_through_a_node_that_has_one() -> None:
-    world = World(("a", "b"), ("c", "d"))
-    world.cut["a", "c"] = None
+    world = RegionWorld(("a", "b"), ("c", "d"))
+    world.network.cut("a>c")
     target = address_of(world, "c", "x")
     for source in ("a", "d"):
         local = world.processes[source].local
@@ -52,24 +52,24 @@ async def test_a_client_without_a_link_is_reached_through_a_node_that_has_one() 
 
 
 async def test_without_a_way_a_message_is_a_dead_letter(caplog: pytest.LogCaptureFixture) -> None:
-    world = World(("a", "b"))
+    world = RegionWorld(("a", "b"))
     a = world.processes["a"]
     target = address_of(world, "b", "x")
-    world.cut["a", "b"] = None
+    world.network.cut("a>b")
     a.local.make_ref(target).tell(Add(1))
     a.local.make_ref(ActorAddress("test", "/x", "nowhere", 9)).tell(Add(1))
     assert [letter.message for letter in a.letters] == [Add(1), Add(1)]
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
         ("WARNING", "dead letter for /x: no way to casty://test@b:1/x")
     ]
-    world.clock.now_ns += 1_000_000_000
+    world.clock.skip(1)
     a.local.make_ref(target).tell(Add(1))
     assert caplog.records[-1].getMessage().endswith("(1 more since the last such line)")
     await world.close()
 
 
 async def test_a_ref_from_a_uri_finds_its_node_by_host_and_port() -> None:
-    world = World(("a", "b"))
+    world = RegionWorld(("a", "b"))
     address_of(world, "b", "x")
     local = world.processes["a"].local
     ref = local.make_ref(ActorAddress.from_uri("casty://test@b:1/x"))
@@ -78,7 +78,7 @@ async def test_a_ref_from_a_uri_finds_its_node_by_host_and_port() -> None:
 
 
 async def test_a_ref_that_another_system_of_the_process_made_can_be_watched() -> None:
-    world = World(("a", "b"), ("c",))
+    world = RegionWorld(("a", "b"), ("c",))
     seen: list[Any] = []
     handled: list[Any] = []
 
@@ -112,7 +112,7 @@ async def test_a_ref_that_another_system_of_the_process_made_can_be_watched() ->
 
 
 async def test_messages_that_cannot_travel_are_errors_at_the_call() -> None:
-    world = World(("a", "b"))
+    world = RegionWorld(("a", "b"))
     ref = world.processes["a"].local.make_ref(address_of(world, "b", "x"))
     with pytest.raises(EncodingError):
         ref.tell(object())
@@ -122,12 +122,12 @@ async def test_messages_that_cannot_travel_are_errors_at_the_call() -> None:
 
 
 async def test_overtaken_misdirected_and_undecodable_messages_are_dead_letters() -> None:
-    world = World(("a", "b"))
+    world = RegionWorld(("a", "b"))
     b = world.processes["b"]
     address = address_of(world, "b", "x")
-    world.held = []
+    world.network.hold()
     world.processes["a"].local.make_ref(address).tell(Add(1))
-    ((_, _, kind, body),) = world.held
+    ((_, _, (kind, body)),) = world.network.held
     assert kind == frames.ACTOR
     for _ in range(2):
         b.remote.on_actor("b", body)
@@ -135,14 +135,14 @@ async def test_overtaken_misdirected_and_undecodable_messages_are_dead_letters()
     b.remote.on_actor("b", pack(["b", "/x", "a#1", 99, None, b"\xc1"]))
     assert len(b.letters) == 3
     assert b.remote.overtaken == 1
-    world.held = None
+    world.network.let_pass()
     await settle()
     assert await b.local.ask(b.local.make_ref(address), Get, timeout=5) == ("x", 1)
     await world.close()
 
 
 async def test_an_undecodable_question_is_refused() -> None:
-    world = World(("a", "b"))
+    world = RegionWorld(("a", "b"))
     a, b = world.processes["a"], world.processes["b"]
     address_of(world, "b", "x")
     sent: list[Any] = []
@@ -164,10 +164,10 @@ async def test_an_undecodable_question_is_refused() -> None:
 
 
 async def test_a_reply_that_cannot_be_decoded_ends_its_question() -> None:
-    world = World(("a", "b"))
+    world = RegionWorld(("a", "b"))
     a, b = world.processes["a"], world.processes["b"]
     ref = a.local.make_ref(address_of(world, "b", "x"))
-    world.held = []
+    world.network.hold()
     asking = asyncio.ensure_future(a.local.ask(ref, Get, timeout=5))
     await settle()
     (path,) = [path for path in a.local.endpoints if path.startswith("$ask/")]
@@ -193,7 +193,7 @@ async def test_a_reply_that_cannot_be_decoded_ends_its_question() -> None:
     ],
 )
 async def test_hostile_frames(row: Any) -> None:
-    world = World(("b",))
+    world = RegionWorld(("b",))
     b = world.processes["b"]
     with pytest.raises(RemoteProtocolError):
         b.remote.on_actor("b", pack(row))
@@ -207,7 +207,7 @@ async def test_hostile_frames(row: Any) -> None:
 
 @pytest.mark.parametrize("path", ["/$events", "/$registrar", "/$regions", "$events"])
 async def test_the_librarys_own_actors_take_nothing_from_other_processes(path: str) -> None:
-    world = World(("a", "b"))
+    world = RegionWorld(("a", "b"))
     b = world.processes["b"]
     taken: list[object] = []
     for name in ("$registrar", "$regions"):
@@ -221,31 +221,31 @@ async def test_the_librarys_own_actors_take_nothing_from_other_processes(path: s
 
 async def test_a_client_asks_in_nobody_elses_name_over_another_node() -> None:
     """The node that passed it on was believed, and the question of somebody else ended with an error."""
-    world = World(("a", "b"), ("c",))
+    world = RegionWorld(("a", "b"), ("c",))
     a, b = world.processes["a"], world.processes["b"]
-    world.held = []
+    world.network.hold()
     asking = asyncio.ensure_future(a.local.ask(a.local.make_ref(address_of(world, "b", "x")), Get, timeout=5))
     await settle()
     (path,) = [path for path in a.local.endpoints if path.startswith("$ask/")]
-    world.held.clear()
+    world.network.held.clear()
     stranger = Speaker(CLIENT, "c#1", lambda node_id: node_id in ("a", "b"))
     for number, name in enumerate(("a", "c"), 1):
         row = ["b", "/x", "c#1", number, [f"/{path}", name, 1, name], b"\xc1"]
         a.remote.on_relay("a", pack(row), True, stranger)
-    rows: list[Any] = [unpack(body) for _, _, kind, body in world.held if kind == frames.ACTOR]
+    rows: list[Any] = [unpack(body) for _, _, (kind, body) in world.network.held if kind == frames.ACTOR]
     assert [row[4] for row in rows] == [None, [f"/{path}", "c", 1, "c"]], "its own questions are"
     for row in rows:
         b.remote.on_actor("b", pack(row), Speaker(MEMBER, "a#1", lambda node_id: node_id in ("a", "b")))
     await settle()
     assert not asking.done()
     asking.cancel()
-    world.held = None
+    world.network.let_pass()
     await world.close()
 
 
 async def test_messages_of_a_node_are_taken_though_a_stranger_had_its_name_before() -> None:
     """Its numbers counted, and those of the node were late: directly, over another node, and for an entity."""
-    world = World(("a", "b", "c"))
+    world = RegionWorld(("a", "b", "c"))
     a, b, c = (world.processes[name] for name in "abc")
     assert b.host is not None
     b.host.register("counter", counter, 10)
@@ -268,12 +268,12 @@ async def test_messages_of_a_node_are_taken_though_a_stranger_had_its_name_befor
 @pytest.mark.parametrize("node_id", ["b", None])
 async def test_nobody_else_says_that_a_watched_actor_is_gone(node_id: str | None) -> None:
     """A ref without the id of a node was taken for one of whoever sent it."""
-    world = World(("a", "b"), ("c",))
+    world = RegionWorld(("a", "b"), ("c",))
     a = world.processes["a"]
     address = address_of(world, "b", "x")
     address = ActorAddress(address.system, address.path, address.host, address.port, node_id)
     watched = RemoteActorRef[Any](address, lambda address, message: None)
-    world.cut["a", "b"] = None
+    world.network.cut("a>b")
     seen: list[object] = []
 
     async def watches(ctx: ActorContext[Any]) -> Behavior[Any]:
@@ -313,7 +313,7 @@ def test_members_are_asked_in_turn_to_go_around_a_missing_link_and_not_around_a_
 
 
 async def test_who_subscribes_for_the_actor_of_another_process_is_not_heard() -> None:
-    world = World(("a", "b"), ("c", "d"))
+    world = RegionWorld(("a", "b"), ("c", "d"))
     a = world.processes["a"]
     heard: list[object] = []
     a.local.endpoints["$receptionist"] = heard.append
@@ -328,11 +328,11 @@ async def test_who_subscribes_for_the_actor_of_another_process_is_not_heard() ->
 
 
 async def test_what_is_said_of_watches_is_passed_on_and_is_no_message() -> None:
-    world = World(("a", "b"), ("c", "d"))
+    world = RegionWorld(("a", "b"), ("c", "d"))
     target = world.processes["d"].local.spawn(counter("x"), "x")
     assert isinstance(target, RemoteActorRef)
     c, seen, kinds = world.processes["c"], list[object](), list[int]()
-    world.cut["c", "d"] = world.cut["a", "d"] = None
+    world.network.cut("c>d", "a>d")
     plain_send = world.send
 
     def send(source: str, to: str, kind: int, body: bytes) -> bool:

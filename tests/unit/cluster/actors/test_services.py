@@ -18,7 +18,7 @@ from casty.cluster.actors.receptionist import Receptionist
 from casty.errors import Unavailable
 from casty.wire.pack import unpack
 from tests.kit.clock import settle
-from tests.unit.cluster.region_world import Process, World
+from tests.unit.cluster.region_world import Process, RegionWorld
 
 PRINTER = ServiceKey[str]("printer")
 
@@ -26,7 +26,7 @@ PRINTER = ServiceKey[str]("printer")
 class Registry:
     """A control group of one table; it fails the first `failures` writes."""
 
-    def __init__(self, world: World, failures: int = 0) -> None:
+    def __init__(self, world: RegionWorld, failures: int = 0) -> None:
         self.world = world
         self.rows: dict[str, str] = {}
         self.failures = failures
@@ -74,7 +74,7 @@ def instances(listing: Listing[Any]) -> list[str]:
 
 
 async def test_instances_are_found_everywhere_and_go_when_their_actor_stops() -> None:
-    world = World(("a", "b"), ("c",))
+    world = RegionWorld(("a", "b"), ("c",))
     registry = Registry(world, failures=1)
     at = {name: registry.receptionist(process) for name, process in world.processes.items()}
     node = world.processes["a"].local
@@ -94,7 +94,7 @@ async def test_instances_are_found_everywhere_and_go_when_their_actor_stops() ->
 
 
 async def test_subscribers_hear_the_present_and_every_change_once() -> None:
-    world = World(("a", "b"))
+    world = RegionWorld(("a", "b"))
     registry = Registry(world)
     at = {name: registry.receptionist(process) for name, process in world.processes.items()}
     heard: list[list[str]] = []
@@ -117,7 +117,7 @@ async def test_subscribers_hear_the_present_and_every_change_once() -> None:
 
 
 async def test_instances_on_nodes_that_are_down_are_not_listed_and_find_waits_for_a_topology() -> None:
-    world = World(("a", "b"))
+    world = RegionWorld(("a", "b"))
     registry = Registry(world)
     at = {name: registry.receptionist(process) for name, process in world.processes.items()}
     ref = world.processes["a"].local.spawn(Behaviors.ignore(), "p")
@@ -139,7 +139,7 @@ async def test_instances_on_nodes_that_are_down_are_not_listed_and_find_waits_fo
 
 
 async def test_a_client_registers_nothing() -> None:
-    world = World(("a",), ("c",))
+    world = RegionWorld(("a",), ("c",))
     registry = Registry(world)
     receptionist = registry.receptionist(world.processes["c"])
     ref = world.processes["c"].local.spawn(Behaviors.ignore(), "p")
@@ -166,7 +166,7 @@ class Nameless:
     ],
 )
 async def test_what_cannot_be_served_stops_no_receptionist(parts: tuple[Any, ...]) -> None:
-    world = World(("a",))
+    world = RegionWorld(("a",))
     registry = Registry(world)
     receptionist = registry.receptionist(world.processes["a"])
     local = world.processes["a"].local
@@ -181,7 +181,7 @@ async def test_what_cannot_be_served_stops_no_receptionist(parts: tuple[Any, ...
 
 
 async def test_a_subscriber_that_takes_no_more_harms_nobody_else() -> None:
-    world = World(("a",))
+    world = RegionWorld(("a",))
     registry = Registry(world)
     process = world.processes["a"]
     receptionist = registry.receptionist(process)
@@ -212,7 +212,7 @@ async def test_a_subscriber_that_takes_no_more_harms_nobody_else() -> None:
 async def test_a_registration_that_can_never_be_written_delays_no_other(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    world = World(("a",))
+    world = RegionWorld(("a",))
     registry = Registry(world)
     receptionist = registry.receptionist(world.processes["a"])
     ref = world.processes["a"].local.spawn(Behaviors.ignore(), "p")
@@ -235,7 +235,7 @@ def stop(ctx: ActorContext[Any], message: Any) -> Behavior[Any]:
 
 
 async def test_each_subscriber_hears_what_is_new_to_it() -> None:
-    world = World(("a",))
+    world = RegionWorld(("a",))
     registry = Registry(world)
     process = world.processes["a"]
     receptionist = registry.receptionist(process)
@@ -255,7 +255,7 @@ async def test_each_subscriber_hears_what_is_new_to_it() -> None:
 
 
 async def test_a_node_that_was_thought_lost_keeps_its_instances_and_subscribers() -> None:
-    world = World(("a",))
+    world = RegionWorld(("a",))
     registry = Registry(world)
     process = world.processes["a"]
     receptionist = registry.receptionist(process)
@@ -263,8 +263,7 @@ async def test_a_node_that_was_thought_lost_keeps_its_instances_and_subscribers(
     await settle()
     world.gone["a#1"] = None
     process.local.watching.table.look()
-    world.clock.advance(60)
-    await settle()
+    await world.advance(60)
     assert instances(receptionist.listing(PRINTER)) == ["a/p"]
     await world.close()
 
@@ -276,7 +275,7 @@ def listener(process: Process, name: str, heard: dict[str, list[list[str]]]) -> 
 
 
 async def test_what_an_instance_is_made_of_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    world = World(("a", "b"))
+    world = RegionWorld(("a", "b"))
     registry = Registry(world)
     at = {name: registry.receptionist(process) for name, process in world.processes.items()}
     refs = [world.processes["a"].local.spawn(Behaviors.ignore(), f"p{number}") for number in range(20)]
@@ -307,7 +306,7 @@ async def test_what_an_instance_is_made_of_is_read_once(monkeypatch: pytest.Monk
 
 
 async def test_an_actor_that_stops_takes_back_its_own_services_only() -> None:
-    world = World(("a",))
+    world = RegionWorld(("a",))
     registry = Registry(world)
     receptionist = registry.receptionist(world.processes["a"])
     local = world.processes["a"].local

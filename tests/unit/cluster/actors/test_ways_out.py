@@ -17,7 +17,7 @@ from casty.errors import AskFailed, EncodingError, MessageTooLarge
 from casty.wire import frames
 from casty.wire.pack import pack
 from tests.kit.clock import settle
-from tests.unit.cluster.region_world import Get, World
+from tests.unit.cluster.region_world import Get, RegionWorld
 
 UNDECODABLE = b"\xc1"
 
@@ -42,7 +42,7 @@ def second_is_fine(first: object) -> Callable[[int], object]:
     ("reply", "error"), [(object(), EncodingError), (b"x" * 2_000, MessageTooLarge)], ids=["class", "size"]
 )
 async def test_a_reply_that_cannot_be_sent_is_the_askers_error(reply: object, error: type[Exception]) -> None:
-    world = World(("a", "b"))
+    world = RegionWorld(("a", "b"))
     a, b = world.processes["a"].local, world.processes["b"].local
     ref = b.spawn(replier(second_is_fine(reply)), "replier")
     away: ActorRef[Any] = a.make_ref(ref.address)  # type: ignore[attr-defined]
@@ -54,7 +54,7 @@ async def test_a_reply_that_cannot_be_sent_is_the_askers_error(reply: object, er
 
 
 async def test_an_ask_of_an_actor_of_another_process_that_is_gone_fails_at_once() -> None:
-    world = World(("a", "b"), ("c",))
+    world = RegionWorld(("a", "b"), ("c",))
     b = world.processes["b"].local
     for name in ("a", "c"):
         asker = world.processes[name].local
@@ -66,7 +66,7 @@ async def test_an_ask_of_an_actor_of_another_process_that_is_gone_fails_at_once(
 
 
 async def test_a_question_that_a_relay_cannot_pass_on_fails_at_once() -> None:
-    world = World(("a", "b"), ("c",))
+    world = RegionWorld(("a", "b"), ("c",))
     asker = world.processes["c"].local
     away = asker.make_ref(ActorAddress("sim", "/nobody", "gone", 1, "gone"))
     with pytest.raises(AskFailed, match="no way to gone"):
@@ -75,7 +75,7 @@ async def test_a_question_that_a_relay_cannot_pass_on_fails_at_once() -> None:
 
 
 async def test_who_asks_an_actor_of_a_process_that_stops_is_told_at_once() -> None:
-    world = World(("a", "b"))
+    world = RegionWorld(("a", "b"))
     a, b = world.processes["a"].local, world.processes["b"].local
     never = asyncio.Event()
 
@@ -93,7 +93,7 @@ async def test_who_asks_an_actor_of_a_process_that_stops_is_told_at_once() -> No
 
 
 async def test_a_region_asked_by_the_ref_of_another_process_answers_what_it_refuses() -> None:
-    world = World(("a", "b"))
+    world = RegionWorld(("a", "b"))
     a, b = world.processes["a"], world.processes["b"]
     assert b.host is not None
     b.host.register("failing", failing, 10)
@@ -111,7 +111,7 @@ async def test_a_region_asked_by_the_ref_of_another_process_answers_what_it_refu
 
 
 async def test_a_message_that_cannot_be_sent_is_its_senders_error() -> None:
-    world = World(("a", "b"))
+    world = RegionWorld(("a", "b"))
     ref: Any = world.processes["b"].local.spawn(Behaviors.ignore(), "other")
     with pytest.raises(EncodingError):
         world.processes["a"].local.make_ref(ref.address).tell(object())
@@ -126,7 +126,7 @@ def failing(entity_id: str) -> Behavior[Any]:
 
 
 async def test_an_entity_that_fails_at_a_question_answers_it_at_once() -> None:
-    world = World(("a", "b"), ("c",))
+    world = RegionWorld(("a", "b"), ("c",))
     host = world.processes["a"].host
     assert host is not None
     host.register("failing", failing, 10)
@@ -143,7 +143,7 @@ async def test_an_entity_that_fails_at_a_question_answers_it_at_once() -> None:
 async def test_what_cannot_be_decoded_is_logged_once_a_second_with_a_count(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    world = World(("a", "b"))
+    world = RegionWorld(("a", "b"))
     a = world.processes["a"]
     assert a.host is not None
     a.host.register("failing", failing, 10)
@@ -162,7 +162,7 @@ async def test_what_cannot_be_decoded_is_logged_once_a_second_with_a_count(
 async def test_a_failure_that_cannot_be_mapped_is_logged_and_the_actor_lives(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    world = World(("a",))
+    world = RegionWorld(("a",))
     local = world.processes["a"].local
 
     async def fail() -> None:

@@ -1,7 +1,7 @@
 """Every course that a founding can take, within bounds: the pure rules under loss, delay, doubling and restarts.
 
 A message, once sent, may be delivered at any time, any number of times, or never: so the set of messages only
-grows, and a state of the world is what the places hold and what was sent. Worlds of equal value are visited once.
+grows, and a state is what the places hold and what was sent. States of equal value are visited once.
 
 Promises and acceptances change nothing but their leader's collection; the leader takes any set of promises that is
 enough for one of its two steps, and all acceptances there are.
@@ -30,7 +30,7 @@ class Sent(NamedTuple):
     load: Proposal | Promise | str | None = None
 
 
-class World(NamedTuple):
+class SpaceState(NamedTuple):
     """Numbers of places and of the messages that were sent; see `Space` for what they stand for."""
 
     acceptors: tuple[int, ...]
@@ -44,7 +44,7 @@ class Broken(AssertionError):
 
 
 class Space:
-    """The worlds of so many nodes.
+    """The states of so many nodes.
 
     `leaders` are the nodes that may lead ballots; `ballots` and `restarts` bound how many there are in one
     course; `reach` are the nodes that a leader's messages get to, where not all.
@@ -77,18 +77,18 @@ class Space:
         return Acceptor(Identity(NAMES[node], str(life), NAMES[node], 1), seeds, self.needed)
 
     def explore(self, limit: int = 10_000_000) -> int:
-        """Visit every world; raises `Broken`. Returns how many there are."""
-        first = World(
+        """Visit every state; raises `Broken`. Returns how many there are."""
+        first = SpaceState(
             tuple(self._replica_id(self.blank(node, 0)) for node in range(self.nodes)), frozenset(), 0, 0
         )
         seen = {first: None}
-        open_worlds = [first]
-        while open_worlds:
-            for after in self._steps(open_worlds.pop()):
+        open_states = [first]
+        while open_states:
+            for after in self._steps(open_states.pop()):
                 if after not in seen:
                     seen[after] = None
                     self._check(after)
-                    open_worlds.append(after)
+                    open_states.append(after)
             assert len(seen) < limit, "the bounds are too wide for this limit"
         return len(seen)
 
@@ -104,50 +104,50 @@ class Space:
             self._sent.append(sent)
         return number
 
-    def _check(self, world: World) -> None:
-        acceptors = [self._replicas[number] for number in world.acceptors]
+    def _check(self, state: SpaceState) -> None:
+        acceptors = [self._replicas[number] for number in state.acceptors]
         started = {
             acceptor.started.id: acceptor.started for acceptor in acceptors if acceptor.started is not None
         }
         self.most_started = max(self.most_started, len(started))
         if len(started) < 2:
             return
-        if world.restarts < self.tolerated:
-            raise Broken(f"{sorted(started)} were started after {world.restarts} restarts")
+        if state.restarts < self.tolerated:
+            raise Broken(f"{sorted(started)} were started after {state.restarts} restarts")
         serving = [founding_id for founding_id, proposal in started.items() if _serves(acceptors, proposal)]
         if len(serving) > 1:
             raise Broken(f"{serving} serve at once")
 
     # -- what may happen next
 
-    def _steps(self, world: World) -> Iterator[World]:
-        if world.ballots < self.ballots:
+    def _steps(self, state: SpaceState) -> Iterator[SpaceState]:
+        if state.ballots < self.ballots:
             for node in self.leaders:
-                yield self._begin(world, node)
-        if world.restarts < self.restarts:
+                yield self._begin(state, node)
+        if state.restarts < self.restarts:
             for node in range(self.nodes):
-                fresh = self.blank(node, world.restarts + 1)
+                fresh = self.blank(node, state.restarts + 1)
                 yield self._after(
-                    world._replace(restarts=world.restarts + 1), node, self._replica_id(fresh), ()
+                    state._replace(restarts=state.restarts + 1), node, self._replica_id(fresh), ()
                 )
         for node in self.leaders:
-            acceptor = self._replicas[world.acceptors[node]]
+            acceptor = self._replicas[state.acceptors[node]]
             if acceptor.ballot is not None and acceptor.offer is None:
-                yield from self._close(world, node, acceptor)
+                yield from self._close(state, node, acceptor)
             elif acceptor.ballot is not None:
-                yield from self._decide(world, node, acceptor)
-        for number in world.sent:
-            yield from self._deliver(world, number)
+                yield from self._decide(state, node, acceptor)
+        for number in state.sent:
+            yield from self._deliver(state, number)
 
-    def _after(self, world: World, node: int, acceptor: int, sent: Iterable[int]) -> World:
-        acceptors = (*world.acceptors[:node], acceptor, *world.acceptors[node + 1 :])
+    def _after(self, state: SpaceState, node: int, acceptor: int, sent: Iterable[int]) -> SpaceState:
+        acceptors = (*state.acceptors[:node], acceptor, *state.acceptors[node + 1 :])
         kept = [
-            number for number in world.sent.union(sent) if self._matters(acceptors, number, world.restarts)
+            number for number in state.sent.union(sent) if self._matters(acceptors, number, state.restarts)
         ]
-        return world._replace(acceptors=acceptors, sent=frozenset(kept))
+        return state._replace(acceptors=acceptors, sent=frozenset(kept))
 
     def _matters(self, acceptors: tuple[int, ...], number: int, restarts: int) -> bool:
-        """Whether a message can still change anything: what cannot would only tell equal worlds apart."""
+        """Whether a message can still change anything: what cannot would only tell equal states apart."""
         sent = self._sent[number]
         if restarts < self.restarts and sent.kind in ("prepare", "accept", "start"):
             return True
@@ -160,23 +160,23 @@ class Space:
     def _others(self, node: int) -> list[int]:
         return [to for to in self.reach.get(node, range(self.nodes)) if to != node]
 
-    def _begin(self, world: World, node: int) -> World:
-        heard = max(self._replicas[number].promised.number for number in world.acceptors)
-        acceptor = ballots.begin(self._replicas[world.acceptors[node]], heard, WALLS[node])
+    def _begin(self, state: SpaceState, node: int) -> SpaceState:
+        heard = max(self._replicas[number].promised.number for number in state.acceptors)
+        acceptor = ballots.begin(self._replicas[state.acceptors[node]], heard, WALLS[node])
         assert acceptor.ballot is not None
         out = [self._message(Sent("prepare", acceptor.ballot, to)) for to in self._others(node)]
-        return self._after(world._replace(ballots=world.ballots + 1), node, self._replica_id(acceptor), out)
+        return self._after(state._replace(ballots=state.ballots + 1), node, self._replica_id(acceptor), out)
 
-    def _close(self, world: World, node: int, acceptor: Acceptor) -> Iterator[World]:
-        rows = [self._sent[number] for number in sorted(world.sent)]
+    def _close(self, state: SpaceState, node: int, acceptor: Acceptor) -> Iterator[SpaceState]:
+        rows = [self._sent[number] for number in sorted(state.sent)]
         promises = [row.load for row in rows if row.kind == "promise" and row.ballot == acceptor.ballot]
         for size in range(majority(self.nodes) - 1, len(promises) + 1):
             for chosen in combinations(promises, size):
-                yield from self._close_with(world, node, acceptor, chosen)
+                yield from self._close_with(state, node, acceptor, chosen)
 
     def _close_with(
-        self, world: World, node: int, acceptor: Acceptor, chosen: Iterable[object]
-    ) -> Iterator[World]:
+        self, state: SpaceState, node: int, acceptor: Acceptor, chosen: Iterable[object]
+    ) -> Iterator[SpaceState]:
         assert acceptor.ballot is not None
         for answer in chosen:
             assert isinstance(answer, Promise)
@@ -187,7 +187,7 @@ class Space:
                 self._message(Sent("start", known.ballot, to, known.proposal)) for to in self._others(node)
             ]
             knows = ballots.start(ballots.give_up(acceptor), known.ballot, known.proposal)
-            yield self._after(world, node, self._replica_id(knows), starts)
+            yield self._after(state, node, self._replica_id(knows), starts)
         acceptor = ballots.close(acceptor, _make)
         if acceptor.offer is None or acceptor.ballot is None:
             return
@@ -197,12 +197,12 @@ class Space:
             for row in acceptor.promises
             if row.who != acceptor.me
         ]
-        yield self._after(world, node, self._replica_id(acceptor), out)
+        yield self._after(state, node, self._replica_id(acceptor), out)
 
-    def _decide(self, world: World, node: int, acceptor: Acceptor) -> Iterator[World]:
+    def _decide(self, state: SpaceState, node: int, acceptor: Acceptor) -> Iterator[SpaceState]:
         ballot, offer = acceptor.ballot, acceptor.offer
         assert ballot is not None and offer is not None
-        for number in sorted(world.sent):
+        for number in sorted(state.sent):
             row = self._sent[number]
             if row.kind == "accepted":
                 assert isinstance(row.load, str)
@@ -210,16 +210,16 @@ class Space:
         if ballots.is_chosen(acceptor):
             out = [self._message(Sent("start", ballot, to, offer)) for to in self._others(node)]
             acceptor = ballots.start(ballots.give_up(acceptor), ballot, offer)
-            yield self._after(world, node, self._replica_id(acceptor), out)
+            yield self._after(state, node, self._replica_id(acceptor), out)
 
-    def _deliver(self, world: World, number: int) -> Iterator[World]:
+    def _deliver(self, state: SpaceState, number: int) -> Iterator[SpaceState]:
         node = self._sent[number].to
-        key = (world.acceptors[node], number)
+        key = (state.acceptors[node], number)
         if key not in self._delivered:
             self._delivered[key] = self._take(*key)
         done = self._delivered[key]
         if done is not None:
-            yield self._after(world, node, *done)
+            yield self._after(state, node, *done)
 
     def _take(self, replica_number: int, number: int) -> tuple[int, list[int]] | None:
         acceptor, message = self._replicas[replica_number], self._sent[number]

@@ -11,23 +11,23 @@ from casty.consensus import Role
 from casty.errors import RemoteProtocolError
 from casty.wire import frames
 from casty.wire.pack import pack, unpack
-from tests.kit.hosts import MS, TTL_NS, Frame, Processes
+from tests.kit.hosts import MS, TTL_NS, Frame, HostWorld
 
 LEASE_MS = 990
 """A lease right after its heartbeat was sent: an election timeout, less the drift of two clocks."""
 
 
-def led(*keys: str, groups: int = 1) -> Processes:
+def led(*keys: str, groups: int = 1) -> HostWorld:
     """Return processes whose first one leads every group, with a lease that has run out."""
-    world = Processes(*keys)
+    world = HostWorld(*keys)
     for number in range(1, groups + 1):
         world.group(number, *keys)
         world.lead(keys[0], number)
-    world.wait(1_100)
+    world.clock.skip(1.1)
     return world
 
 
-def under_way(world: Processes, kind: int) -> list[tuple[str, str, Any]]:
+def under_way(world: HostWorld, kind: int) -> list[tuple[str, str, Any]]:
     """Return the frames of a kind that are on their way, unpacked."""
     return [
         (flight.sender, flight.to, unpack(flight.message[1]))
@@ -55,7 +55,7 @@ def test_who_leads_nothing_asks_nobody() -> None:
 def test_a_lease_counts_from_when_the_heartbeat_was_sent_and_not_from_its_answer() -> None:
     world = led("a", "b", "c")
     world.heartbeat("a")
-    world.wait(400)
+    world.clock.skip(0.4)
     world.network.deliver()
     assert world.lease_ms("a") == LEASE_MS - 400
 
@@ -63,7 +63,7 @@ def test_a_lease_counts_from_when_the_heartbeat_was_sent_and_not_from_its_answer
 def test_an_answer_that_is_late_or_doubled_takes_nothing_back_and_adds_nothing() -> None:
     world = led("a", "b", "c")
     world.heartbeat("a")
-    world.wait(300)
+    world.clock.skip(0.3)
     world.heartbeat("a")
     world.network.deliver(1)
     world.network.repeat()
@@ -89,7 +89,7 @@ def test_a_follower_has_heard_its_leader_and_does_not_stand_against_it() -> None
     world.network.deliver(1)
     heard_ns = world.at["b"].host.rounds.heard["a"]
     assert heard_ns == world.clock.now()
-    world.wait(900)
+    world.clock.skip(0.9)
     world.core("b").tick(world.clock.now())
     assert world.core("b").role is Role.FOLLOWER
 
@@ -123,7 +123,7 @@ def test_the_group_that_differs_is_asked_by_an_append() -> None:
 
 def test_a_former_leader_is_told_that_it_differs_and_gets_no_lease() -> None:
     world = led("a", "b", "c")
-    world.wait(3_000)
+    world.clock.skip(3.0)
     world.network.cut("a-b", "a-c")
     world.lead("b")
     world.network.heal()
@@ -136,10 +136,10 @@ def test_a_former_leader_is_told_that_it_differs_and_gets_no_lease() -> None:
 
 
 def test_a_replica_that_its_process_began_anew_is_another_one() -> None:
-    world = Processes("a", "b")
+    world = HostWorld("a", "b")
     world.group(1, "a", "b~2")
     world.lead("a")
-    world.wait(1_100)
+    world.clock.skip(1.1)
     world.heartbeat("a")
     world.network.deliver(1)
     [(_, _, (_, flags))] = under_way(world, frames.HEARTBEAT_ACK)
@@ -147,7 +147,7 @@ def test_a_replica_that_its_process_began_anew_is_another_one() -> None:
     world.network.deliver()
     assert world.lease_ms("a") == LEASE_MS
     world.at["b"].host.groups[1].replica_number = 3
-    world.wait(1_100)
+    world.clock.skip(1.1)
     world.heartbeat("a")
     world.network.deliver(3)
     [(_, _, (_, equal))] = under_way(world, frames.ROWS_ACK)
@@ -155,17 +155,17 @@ def test_a_replica_that_its_process_began_anew_is_another_one() -> None:
 
 
 def test_the_leading_replica_is_named_as_well() -> None:
-    world = Processes("a", "b")
+    world = HostWorld("a", "b")
     world.group(1, "a~2", "b")
     world.lead("a")
-    world.wait(1_100)
+    world.clock.skip(1.1)
     world.heartbeat("a")
     world.network.deliver(1)
     [(_, _, (_, flags))] = under_way(world, frames.HEARTBEAT_ACK)
     assert flags == EQUAL
     world.network.deliver()
     world.at["a"].host.groups[1].replica_number = 1
-    world.wait(1_100)
+    world.clock.skip(1.1)
     world.heartbeat("a")
     world.network.deliver(1)
     [(_, _, (_, flags))] = under_way(world, frames.HEARTBEAT_ACK)
@@ -206,11 +206,11 @@ def test_what_was_heard_is_forgotten_after_a_time_to_live() -> None:
     world.round("a")
     rounds = world.at["a"].host.rounds
     assert list(rounds.answered) == ["b"]
-    world.clock.now_ns += TTL_NS
+    world.clock.skip_to(world.clock.now() + TTL_NS)
     world.network.cut("a-b")
     world.heartbeat("a")
     assert list(rounds.answered) == ["b"], "no sooner"
-    world.wait(1)
+    world.clock.skip(0.001)
     world.heartbeat("a")
     assert not rounds.answered
 

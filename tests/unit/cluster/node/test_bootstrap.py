@@ -13,22 +13,22 @@ from casty.config import SECOND_NS
 from casty.errors import RemoteProtocolError
 from casty.wire import frames
 from casty.wire.pack import pack, unpack
-from tests.kit.arrivals import GENERATION, Arrivals, Link, Member, Newcomer
+from tests.kit.arrivals import GENERATION, ArrivalWorld, Link, Member, Newcomer
 
 
-def sent(world: Arrivals, kind: int) -> list[tuple[str, str]]:
+def sent(world: ArrivalWorld, kind: int) -> list[tuple[str, str]]:
     """Return (sender, receiver) of the frames of a kind that are under way."""
     return [(flight.sender, flight.to) for flight in world.network.flights if flight.message[0] == kind]
 
 
-def alone(seeds: str = "ab", needed: int = 2) -> tuple[Arrivals, Newcomer]:
+def alone(seeds: str = "ab", needed: int = 2) -> tuple[ArrivalWorld, Newcomer]:
     """Return a process d with seeds a and b, which are members it has dialled."""
-    world = Arrivals()
+    world = ArrivalWorld()
     world.members("a", "b")
     return world, world.newcomer("d", seeds, needed)
 
 
-def apply_joins(world: Arrivals) -> None:
+def apply_joins(world: ArrivalWorld) -> None:
     for entry in dict.fromkeys(world.proposed):
         world.machine.apply(entry)
     world.proposed.clear()
@@ -42,7 +42,7 @@ def member_answer(cluster_id: str = "f", *, knows: bool = False, rows: Any = (("
 
 
 def test_two_seeds_found_and_each_is_told_the_document_once() -> None:
-    world = Arrivals()
+    world = ArrivalWorld()
     newcomers = [world.newcomer(name, "ab") for name in "ab"]
     for newcomer in newcomers:
         newcomer.bootstrap.begin()
@@ -54,7 +54,7 @@ def test_two_seeds_found_and_each_is_told_the_document_once() -> None:
 
 
 def test_who_started_still_tells_who_missed_it_until_it_is_settled() -> None:
-    world = Arrivals()
+    world = ArrivalWorld()
     first, second = (world.newcomer(name, "ab") for name in "ab")
     first.bootstrap.begin()
     second.bootstrap.begin()
@@ -132,7 +132,7 @@ def test_what_a_member_says_counts_only_from_a_named_address() -> None:
 
 
 def test_what_moves_a_ballot_counts_only_from_a_named_address_and_a_view_from_all() -> None:
-    world = Arrivals()
+    world = ArrivalWorld()
     first, second = (world.newcomer(name, "ab") for name in "ab")
     second.links.dialled.clear()
     link: Any = Link(world, "b", "a")
@@ -190,7 +190,7 @@ def test_a_member_that_was_cut_off_asks_named_ones_where_the_others_are_once_a_s
     newcomer.bootstrap.look_around()
     newcomer.bootstrap.look_around()
     assert sent(world, frames.FOUNDING) == [("d", "b")]
-    world.clock.now_ns += ASK_AGAIN_NS
+    world.clock.skip_to(world.clock.now() + ASK_AGAIN_NS)
     newcomer.bootstrap.look_around()
     assert sent(world, frames.FOUNDING) == [("d", "b")] * 2
 
@@ -209,7 +209,7 @@ def test_seeds_may_be_others_until_it_has_its_place() -> None:
 
 
 def test_it_complains_every_five_seconds_until_it_is_in() -> None:
-    world = Arrivals()
+    world = ArrivalWorld()
     newcomer = world.newcomer("a", "ab")
     newcomer.bootstrap.begin()
     world.clock.advance_to(world.clock.now() + COMPLAIN_NS - 1)
@@ -222,7 +222,7 @@ def test_it_complains_every_five_seconds_until_it_is_in() -> None:
 
 
 def test_it_says_whom_it_sees_what_they_seek_and_why_others_are_not_there() -> None:
-    world = Arrivals()
+    world = ArrivalWorld()
     newcomer, other = world.newcomer("a", "abc"), world.newcomer("b", "bc")
     newcomer.troubles, newcomer.links.why = ["c: no such name"], ["c:1: connection refused"]
     link: Any = Link(world, "a", "b")
@@ -234,7 +234,7 @@ def test_it_says_whom_it_sees_what_they_seek_and_why_others_are_not_there() -> N
 
 
 def test_who_accepted_says_who_founds_and_who_of_the_founders_is_silent() -> None:
-    world = Arrivals()
+    world = ArrivalWorld()
     newcomers = {name: world.newcomer(name, "ab") for name in "ab"}
     for newcomer in newcomers.values():
         newcomer.bootstrap.begin()
@@ -245,7 +245,7 @@ def test_who_accepted_says_who_founds_and_who_of_the_founders_is_silent() -> Non
     world.network.lose()
     assert second.founding.phase != STARTED
     world.network.cut("a-b")
-    world.clock.now_ns += 3 * SECOND_NS
+    world.clock.skip(3)
     text = second.bootstrap.describe()
     assert "acked; linked with nobody" in text
     assert "the founder is a: restart it if it does not answer" in text

@@ -83,7 +83,7 @@ class Led:
 
     def tick(self, at_s: float) -> int:
         """Tick at a time; return how often the slot was handed over so far."""
-        self.clock.now_ns = int(at_s * SECOND_NS)
+        self.clock.skip_to(int(at_s * SECOND_NS))
         self.duties.tick(self.machine)
         return len(self.transfers)
 
@@ -175,7 +175,7 @@ class Many:
         host.groups = {0: control}
         self.duties.tick(SimpleNamespace(slots=[SimpleNamespace(epoch=2)] * slots))
         host.groups = {0: control, **groups}
-        clock.now_ns += 10 * SECOND_NS
+        clock.skip(10)
 
 
 def test_slots_take_their_steps_in_parts() -> None:

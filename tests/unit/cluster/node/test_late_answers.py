@@ -59,9 +59,6 @@ class Served:
         self.index += 1
         return self.index
 
-    def output(self) -> None:
-        self.clock.run_due()
-
 
 def test_a_leadership_that_ends_tells_in_parts() -> None:
     served, link = Served(), Answers()
@@ -75,7 +72,7 @@ def test_a_leadership_that_ends_tells_in_parts() -> None:
     counts = []
     for _ in range(4):
         counts.append(len(link.calls))
-        served.output()
+        served.clock.run_due()
     assert counts == [LATE_AT_ONCE, 2 * LATE_AT_ONCE, 2 * LATE_AT_ONCE + 20, 2 * LATE_AT_ONCE + 20]
     assert served.flushes == counts[-1], "each part leaves with its turn"
     assert [reply for _, reply in link.calls] == (
@@ -93,7 +90,7 @@ def test_who_waits_under_the_next_leadership_here_is_not_told_of_the_former_one(
     assert served.replica.leader is not None
     served.replica.leader.wait(1, 7, link, 99_999)
     for _ in range(4):
-        served.output()
+        served.clock.run_due()
     assert sorted(call_id for call_id, _ in link.calls) == list(range(3 * LATE_AT_ONCE))
 
 

@@ -42,7 +42,7 @@ class Starting:
         del slot, epoch, machine
         return cast("Replica", Applied())
 
-    def output(self) -> int:
+    def turn(self) -> int:
         """Run what is due now, but nothing that this makes due; return how many groups there are then."""
         self.clock.run_due()
         return len(self.host.groups)
@@ -51,7 +51,7 @@ class Starting:
 def test_no_turn_creates_more_than_a_part() -> None:
     node = Starting(5 * CREATED_AT_ONCE // 2)
     node.groups.follow(node.machine, "a")
-    counts = [len(node.host.groups), node.output(), node.output(), node.output()]
+    counts = [len(node.host.groups), node.turn(), node.turn(), node.turn()]
     assert counts == [CREATED_AT_ONCE, 2 * CREATED_AT_ONCE, len(node.machine.slots), len(node.machine.slots)]
     assert all(group.core.membership is not None for group in node.host.groups.values())
     standing = [
@@ -66,25 +66,25 @@ def test_what_is_not_named_any_more_is_not_created() -> None:
     last = len(node.machine.slots) - 1
     node.machine.slots[last] = SlotRow(EPOCH, PEERS, ("b", "c"), "b")
     node.groups.follow(node.machine, "a")
-    assert node.output() == last and last + 1 not in node.host.groups
+    assert node.turn() == last and last + 1 not in node.host.groups
 
 
 def test_a_process_that_was_replaced_creates_nothing_more() -> None:
     node = Starting(2 * CREATED_AT_ONCE)
     node.groups.follow(node.machine, "a")
     node.machine.members["a"] = MemberRow("a", "2", "a", 1, "up", was_up=True)
-    assert node.output() == CREATED_AT_ONCE
+    assert node.turn() == CREATED_AT_ONCE
     node.groups.follow(node.machine, "a")
-    assert node.output() == CREATED_AT_ONCE
+    assert node.turn() == CREATED_AT_ONCE
 
 
 def test_a_slot_is_founded_once_whenever_its_turn_comes() -> None:
     node = Starting(CREATED_AT_ONCE + 1)
     node.groups.follow(node.machine, "a")
-    node.output()
+    node.turn()
     node.host.remove(CREATED_AT_ONCE + 1)
     node.groups.follow(node.machine, "a")
-    node.output()
+    node.turn()
     assert node.host.groups[CREATED_AT_ONCE + 1].core.membership is None
 
 
@@ -92,4 +92,4 @@ def test_a_node_that_ended_creates_nothing_more() -> None:
     node = Starting(2 * CREATED_AT_ONCE)
     node.groups.follow(node.machine, "a")
     node.groups.close()
-    assert node.output() == CREATED_AT_ONCE
+    assert node.turn() == CREATED_AT_ONCE

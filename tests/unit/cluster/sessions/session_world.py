@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from casty.cluster.control.placement import slot_of
@@ -23,32 +22,58 @@ from casty.config import SECOND_NS, Settings
 from casty.distributed.machines.base import NOT_LEADER, OK, QUEUED, WITHDRAWN
 from casty.wire import frames
 from casty.wire.pack import pack, unpack
-from tests.kit.clock import ManualClock, settle
-from tests.kit.entropy import CountedEntropy, lowest
+from tests.kit.entropy import lowest
 from tests.kit.gateways import Routes, nodes_up
-from tests.kit.ports import Ports
+from tests.kit.network import Flight, at_once, soon
+from tests.kit.world import World
 
 TTL_S = 6.0
 NODES = ("a", "b")
 NAME = b"it"
 
 
+GATEWAY = "gateway"
+
+Frame = tuple[int, bytes]
+"""A kind and a body."""
+
+
+def is_request(flight: Flight[Frame]) -> bool:
+    return flight.message[0] == frames.REQUEST
+
+
+def is_keepalive(flight: Flight[Frame]) -> bool:
+    return flight.message[0] == frames.KEEPALIVE
+
+
+def is_answer(flight: Flight[Frame]) -> bool:
+    return flight.message[0] == frames.REPLY
+
+
+def carry(flight: Flight[Frame], arrive: Callable[[], None]) -> None:
+    """Let requests come in the next turn, answers at once."""
+    (at_once if flight.to == GATEWAY else soon)(flight, arrive)
+
+
 class Wire:
     """What stands between the slot and the gateway: `ReplySink` that send one reply a frame."""
 
-    def __init__(self, world: World, node_id: str) -> None:
+    def __init__(self, world: SessionWorld, node_id: str) -> None:
         self.world = world
         self.node_id = node_id
 
     def add(self, call_id: int, reply: list[Any]) -> None:
-        self.world.answer(self.node_id, call_id, reply)
+        self.world.network.send(self.node_id, GATEWAY, (frames.REPLY, pack([[call_id, reply]])))
 
 
-class World(Routes):
+class SessionWorld(World[Frame], Routes):
     """One slot that commits at once, its leader, one gateway; it is also the gateway's `Routes`."""
 
+    turns = 40
+    tick_ns = SECOND_NS // 20
+
     def __init__(self, settings: Settings | None = None) -> None:
-        self.clock = ManualClock()
+        super().__init__(choose=lowest, carry=carry, knows_cuts=True)
         self.leaders = LeaderTable()
         self.limits = MachineLimits()
         self.machine = SlotMachine(self.limits, 1)
@@ -56,19 +81,9 @@ class World(Routes):
         self.term = 0
         self.leader = ""
         self.soft: SlotLeader
-        self.down: dict[str, None] = {}
-        self.eaten_requests = 0
-        self.eaten_replies = 0
-        self.copies = 1
-        self.is_holding_back = False
-        self.held_back: list[tuple[str, int, list[Any]]] = []
-        self.is_keepalive_lost = False
-        self.sent: list[tuple[str, int, Any]] = []
-        self.errors: list[dict[str, Any]] = []
         self.is_known = True
         self.elect("a")
-        ports = Ports(self.clock, CountedEntropy(lowest))
-        self.gateway = Gateway(ports.runtime, self, settings or Settings(), b"test")
+        self.gateway = Gateway(self.ports().runtime, self, settings or Settings(), b"test")
 
     # -- the gateway's routes
 
@@ -79,17 +94,13 @@ class World(Routes):
         return Topology(1, "cluster", 1, TTL_S, 0.1, nodes_up(NODES), slots, {}, {}, self.leaders)
 
     def send(self, node_id: str, kind: int, body: bytes) -> bool:
-        if node_id in self.down:
-            return False
-        self.sent.append((node_id, kind, unpack(body)))
-        asyncio.get_running_loop().call_soon(self._arrive, node_id, kind, body)
-        return True
+        return self.network.send(GATEWAY, node_id, (kind, body))
 
     def hint(self, slot: int, leader: str | None, term: int) -> None:
         self.leaders.learn(slot, 1, term, leader)
 
     def linked(self) -> Sequence[str]:
-        return [node for node in NODES if node not in self.down]
+        return [node for node in NODES if not self.network.is_cut(GATEWAY, node)]
 
     # -- the nodes
 
@@ -103,19 +114,19 @@ class World(Routes):
         if is_told:
             self.leaders.learn(0, 1, self.term, node_id)
 
-    def _arrive(self, node_id: str, kind: int, body: bytes) -> None:
+    def receive(self, sender: str, to: str, message: Frame) -> None:
+        kind, body = message
         plain: Any = unpack(body)
-        if kind == frames.KEEPALIVE:
-            if not self.is_keepalive_lost:
-                self._keep_alive(node_id, plain)
-            return
-        for call_id, slot, epoch, operation, payload, _ in plain:
-            assert (slot, epoch) == (0, 1)
-            if self.eaten_requests:
-                self.eaten_requests -= 1
-                continue
-            for _ in range(self.copies):
-                self._request(node_id, call_id, operation, payload)
+        if kind == frames.REPLY:
+            self.gateway.on_reply(body)
+        elif kind == frames.KEEPALIVE_ACK:
+            self.gateway.on_keepalive_ack(body)
+        elif kind == frames.KEEPALIVE:
+            self._keep_alive(to, plain)
+        else:
+            for call_id, slot, epoch, operation, payload, _ in plain:
+                assert (slot, epoch) == (0, 1)
+                self._request(to, call_id, operation, payload)
 
     def _request(self, node_id: str, call_id: int, operation: int, payload: bytes) -> None:
         wire = Wire(self, node_id)
@@ -157,46 +168,36 @@ class World(Routes):
             rows.append([0, *answer, None, self.term])
             if entry is not None:
                 self.apply(entry)
-        self.gateway.on_keepalive_ack(pack([plain[0], rows]))
+        self.network.send(node_id, GATEWAY, (frames.KEEPALIVE_ACK, pack([plain[0], rows])))
 
-    def answer(self, node_id: str, call_id: int, reply: list[Any]) -> None:
-        if self.eaten_replies and call_id:
-            self.eaten_replies -= 1
-        elif self.is_holding_back:
-            self.held_back.append((node_id, call_id, reply))
-        else:
-            for _ in range(self.copies):
-                self.gateway.on_reply(pack([[call_id, reply]]))
-
-    def let_go(self) -> None:
-        """Deliver what was held back."""
-        self.is_holding_back = False
-        held_back, self.held_back = self.held_back, []
-        for item in held_back:
-            self.answer(*item)
+    def tick(self) -> None:
+        """The slot's leader looks for dead sessions."""
+        for entry in self.soft.due(self.clock.now()):
+            self.apply(entry)
 
     # -- what tests do
 
-    def cut(self, node_id: str, *, has_failed: bool = False) -> None:
-        self.down[node_id] = None
+    def link_down(self, node_id: str, *, has_failed: bool = False) -> None:
+        """The link ends, and the gateway knows it."""
+        self.network.cut(f"{GATEWAY}>{node_id}")
         self.gateway.on_link_down(node_id, has_failed=has_failed)
 
-    def mend(self, node_id: str) -> None:
-        del self.down[node_id]
+    def link_up(self, node_id: str) -> None:
+        self.network.mend(f"{GATEWAY}>{node_id}")
         self.gateway.on_link_up(node_id)
 
-    async def output(self) -> None:
-        await settle(40)
+    def hold_answers(self) -> None:
+        """Hold back what nodes answer to calls."""
+        self.network.holds = is_answer
 
-    async def advance(self, seconds: float, step_s: float = 0.05) -> None:
-        """Let time pass; the slot's leader looks for dead sessions as it goes."""
-        until_ns = self.clock.now() + int(seconds * SECOND_NS)
-        await self.output()
-        while self.clock.now() < until_ns:
-            self.clock.advance(min(step_s, (until_ns - self.clock.now()) / SECOND_NS))
-            for entry in self.soft.due(self.clock.now()):
-                self.apply(entry)
-            await self.output()
+    def held_calls(self) -> list[int]:
+        """Return the calls whose answers are held back."""
+        held: list[Any] = [unpack(flight.message[1]) for flight in self.network.held]
+        return [rows[0][0] for rows in held]
+
+    def sent(self) -> list[tuple[str, int, Any]]:
+        """Return what the gateway sent: to whom, of what kind, unpacked."""
+        return [(to, kind, unpack(body)) for _, to, (kind, body) in self.network.sent if to != GATEWAY]
 
     def other_session(self, attempt: bytes = b"other") -> int:
         """A session of somebody else."""

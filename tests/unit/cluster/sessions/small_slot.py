@@ -10,7 +10,7 @@ from casty.config import SECOND_NS
 from casty.distributed.machines.base import COUNTER, EXPIRED, OK, QUEUED, WITHDRAWN
 from casty.distributed.machines.lock import ACQUIRE
 from casty.wire.pack import unpack
-from tests.unit.cluster.sessions.core_world import TTL_S
+from tests.unit.cluster.sessions.core_bench import TTL_S
 
 __all__ = ["SmallSlot"]
 

@@ -18,94 +18,106 @@ from casty.distributed.port import LOST_DESTROYED, LOST_EXPIRED
 from casty.errors import NotStarted, OutcomeUnknown, SessionExpired, Unavailable
 from casty.wire import frames
 from casty.wire.pack import pack
-from tests.unit.cluster.sessions.session_world import NAME, TTL_S, World
+from tests.kit.network import Next
+from tests.unit.cluster.sessions.session_world import (
+    GATEWAY,
+    NAME,
+    NODES,
+    TTL_S,
+    SessionWorld,
+    is_answer,
+    is_keepalive,
+    is_request,
+)
 
 ADD, VALUE = 1, 1
 ACQUIRE, RELEASE, DESTROY = 1, 3, 0
 
 
 @pytest.fixture
-def world() -> World:
-    return World()
+def world() -> SessionWorld:
+    return SessionWorld()
 
 
-def add(world: World, timeout_s: float | None = 10.0) -> asyncio.Task[Any]:
+def add(world: SessionWorld, timeout_s: float | None = 10.0) -> asyncio.Task[Any]:
     return asyncio.ensure_future(world.gateway.command(COUNTER, NAME, [ADD, 1], timeout_s=timeout_s))
 
 
-def acquire(world: World, timeout_s: float | None = 10.0) -> asyncio.Task[Any]:
+def acquire(world: SessionWorld, timeout_s: float | None = 10.0) -> asyncio.Task[Any]:
     return asyncio.ensure_future(world.gateway.wait(LOCK, NAME, [ACQUIRE], timeout_s=timeout_s))
 
 
-def value(world: World) -> Any:
+def value(world: SessionWorld) -> Any:
     return world.machine.query(COUNTER, NAME, [VALUE])[1]
 
 
-def holder(world: World) -> Any:
+def holder(world: SessionWorld) -> Any:
     return world.machine.query(LOCK, NAME, [1])[1]
 
 
-def number(world: World) -> Any:
+def number(world: SessionWorld) -> Any:
     return world.gateway.sessions_by_slot[0].number
 
 
 # -- once
 
 
-async def test_a_command_is_answered_and_read_back(world: World) -> None:
+async def test_a_command_is_answered_and_read_back(world: SessionWorld) -> None:
     assert (await add(world))[0] == OK
     assert await world.gateway.read(COUNTER, NAME, [VALUE], timeout_s=1.0) == [OK, 1]
 
 
 @pytest.mark.parametrize("copies", [2, 3])
-async def test_repeated_frames_count_once(world: World, copies: int) -> None:
-    world.copies = copies
+async def test_repeated_frames_count_once(world: SessionWorld, copies: int) -> None:
+    world.network.copies = copies
     await asyncio.gather(*(add(world) for _ in range(10)))
     assert value(world) == 10
 
 
-async def test_a_lost_reply_is_asked_for_again_and_applied_once(world: World) -> None:
+async def test_a_lost_reply_is_asked_for_again_and_applied_once(world: SessionWorld) -> None:
     await add(world)
-    world.eaten_replies = 1
+    world.network.loses = Next(1, is_answer)
     task = add(world)
-    await world.output()
+    await world.settle()
     assert value(world) == 2
     assert not task.done()
-    world.cut("a")
-    world.mend("a")
+    world.link_down("a")
+    world.link_up("a")
     await world.advance(0.1)
     assert (await task)[0] == OK
     assert value(world) == 2
 
 
-async def test_a_lost_request_is_sent_again(world: World) -> None:
+async def test_a_lost_request_is_sent_again(world: SessionWorld) -> None:
     await add(world)
-    world.eaten_requests = 1
+    world.network.loses = Next(1, is_request)
     task = add(world)
-    await world.output()
-    world.cut("a")
-    world.mend("a")
+    await world.settle()
+    world.link_down("a")
+    world.link_up("a")
     await world.advance(0.1)
     assert (await task)[0] == OK
     assert value(world) == 2
 
 
-async def test_a_new_leader_is_asked_again_and_the_old_ones_answer_changes_nothing(world: World) -> None:
+async def test_a_new_leader_is_asked_again_and_the_old_ones_answer_changes_nothing(
+    world: SessionWorld,
+) -> None:
     await add(world)
-    world.is_holding_back = True
+    world.hold_answers()
     task = add(world)
-    await world.output()
-    world.is_holding_back = False
+    await world.settle()
+    world.network.let_pass()
     world.elect("b")
     world.gateway.on_topology()
     assert (await task)[0] == OK
-    world.let_go()
+    world.network.release()
     await world.advance(1.0)
     assert value(world) == 2
     assert world.gateway.sessions_by_slot[0].ack_watermark == 3
 
 
-async def test_a_redirect_is_followed(world: World) -> None:
+async def test_a_redirect_is_followed(world: SessionWorld) -> None:
     world.elect("b", is_told=False)
     assert (await add(world))[0] == OK
     assert world.leaders.leader_of(0) == "b"
@@ -113,37 +125,37 @@ async def test_a_redirect_is_followed(world: World) -> None:
 
 @pytest.mark.parametrize("has_failed", [False, True])
 async def test_who_was_silent_for_long_is_asked_through_another_at_once(
-    world: World, has_failed: bool
+    world: SessionWorld, has_failed: bool
 ) -> None:
     assert (await add(world))[0] == OK
-    world.is_holding_back = True
+    world.hold_answers()
     task = add(world)
     await world.advance(0.1)
-    world.cut("a", has_failed=has_failed)
-    world.is_holding_back = False
+    world.link_down("a", has_failed=has_failed)
+    world.network.let_pass()
     await world.advance(0.3)
-    assert bool([item for item in world.sent if item[0] == "b" and item[1] == frames.REQUEST]) is has_failed
+    assert bool([item for item in world.sent() if item[0] == "b" and item[1] == frames.REQUEST]) is has_failed
     task.cancel()
-    await world.output()
+    await world.settle()
 
 
-async def test_an_unreachable_leader_is_asked_through_another(world: World) -> None:
-    world.down["a"] = None
+async def test_an_unreachable_leader_is_asked_through_another(world: SessionWorld) -> None:
+    world.network.cut(f"{GATEWAY}>a")
     task = add(world)
     await world.advance(0.5)
-    assert not [item for item in world.sent if item[0] == "b"]
+    assert not [item for item in world.sent() if item[0] == "b"]
     await world.advance(1.0)
-    relayed = [item for item in world.sent if item[0] == "b" and item[1] == frames.REQUEST]
+    relayed = [item for item in world.sent() if item[0] == "b" and item[1] == frames.REQUEST]
     assert relayed
     assert relayed[0][2][0][3] == 1 | 8
     task.cancel()
-    await world.output()
+    await world.settle()
 
 
 # -- doubts and deadlines
 
 
-async def test_never_sent_is_unavailable_and_leaves_no_trace(world: World) -> None:
+async def test_never_sent_is_unavailable_and_leaves_no_trace(world: SessionWorld) -> None:
     world.is_known = False
     task = add(world, 1.0)
     await world.advance(1.1)
@@ -156,9 +168,9 @@ async def test_never_sent_is_unavailable_and_leaves_no_trace(world: World) -> No
     assert value(world) == 1
 
 
-async def test_sent_and_never_answered_is_unknown_and_withdrawn(world: World) -> None:
+async def test_sent_and_never_answered_is_unknown_and_withdrawn(world: SessionWorld) -> None:
     await add(world)
-    world.eaten_requests = 1
+    world.network.loses = Next(1, is_request)
     task = add(world, 1.0)
     await world.advance(1.1)
     with pytest.raises(OutcomeUnknown, match=r"counter 'it': no answer from slot 0 within 1\.0 s"):
@@ -170,25 +182,25 @@ async def test_sent_and_never_answered_is_unknown_and_withdrawn(world: World) ->
     assert value(world) == 1
 
 
-async def test_a_refusal_takes_the_doubt_back_only_if_there_was_none_before(world: World) -> None:
+async def test_a_refusal_takes_the_doubt_back_only_if_there_was_none_before(world: SessionWorld) -> None:
     await add(world)
-    world.eaten_requests = 1
+    world.network.loses = Next(1, is_request)
     task = add(world, 1.0)
-    await world.output()
+    await world.settle()
     # The first attempt is in doubt; the second one is refused.
     world.elect("b", is_told=False)
-    world.down["b"] = None
-    world.cut("a")
-    world.mend("a")
+    world.network.cut(f"{GATEWAY}>b")
+    world.link_down("a")
+    world.link_up("a")
     await world.advance(1.0)
     with pytest.raises(OutcomeUnknown):
         await task
 
 
-async def test_refused_before_it_was_proposed_is_unavailable(world: World) -> None:
+async def test_refused_before_it_was_proposed_is_unavailable(world: SessionWorld) -> None:
     await add(world)
     world.elect("b", is_told=False)
-    world.down["b"] = None
+    world.network.cut(f"{GATEWAY}>b")
     task = add(world, 0.5)
     await world.advance(0.6)
     with pytest.raises(Unavailable):
@@ -196,27 +208,28 @@ async def test_refused_before_it_was_proposed_is_unavailable(world: World) -> No
     assert world.gateway.sessions_by_slot[0].ack_watermark == world.gateway.sessions_by_slot[0].next_seq
 
 
-async def test_unknown_answers_are_asked_again_under_the_same_number(world: World) -> None:
+async def test_unknown_answers_are_asked_again_under_the_same_number(world: SessionWorld) -> None:
     await add(world)
-    world.is_holding_back = True
+    world.hold_answers()
     task = add(world)
-    await world.output()
-    _, call_id, _ = world.held_back.pop()
-    world.is_holding_back = False
+    await world.settle()
+    (call_id,) = world.held_calls()
+    world.network.held.clear()
+    world.network.let_pass()
     world.gateway.on_reply(pack([[call_id, [UNKNOWN]]]))
     await world.advance(0.1)
     assert (await task)[0] == OK
     assert value(world) == 2
 
 
-async def test_answers_after_the_caller_gave_up_are_nothing(world: World) -> None:
+async def test_answers_after_the_caller_gave_up_are_nothing(world: SessionWorld) -> None:
     await add(world)
-    world.is_holding_back = True
+    world.hold_answers()
     task = add(world, 1.0)
     await world.advance(1.1)
     with pytest.raises(OutcomeUnknown):
         await task
-    world.let_go()
+    world.network.release()
     await world.advance(1.0)
     await add(world)
     assert value(world) == 3
@@ -225,20 +238,20 @@ async def test_answers_after_the_caller_gave_up_are_nothing(world: World) -> Non
 # -- waiting
 
 
-async def test_a_wait_is_granted_when_the_holder_lets_go(world: World) -> None:
+async def test_a_wait_is_granted_when_the_holder_lets_go(world: SessionWorld) -> None:
     other = world.other_session()
     token = world.command(other, 1, LOCK, [ACQUIRE])[1]
     task = acquire(world)
-    await world.output()
+    await world.settle()
     assert not task.done()
-    world.copies = 2
+    world.network.copies = 2
     world.command(other, 2, LOCK, [RELEASE, token])
     reply, grant = await task
     assert reply[1] == grant.token > token
     assert grant.is_valid
 
 
-async def test_a_wait_that_times_out_is_withdrawn(world: World) -> None:
+async def test_a_wait_that_times_out_is_withdrawn(world: SessionWorld) -> None:
     other = world.other_session()
     token = world.command(other, 1, LOCK, [ACQUIRE])[1]
     task = acquire(world, 1.0)
@@ -251,28 +264,28 @@ async def test_a_wait_that_times_out_is_withdrawn(world: World) -> None:
     assert not world.gateway.sessions_by_slot[0].waiting
 
 
-async def test_a_wait_follows_the_leader_and_asks_for_a_lost_grant(world: World) -> None:
+async def test_a_wait_follows_the_leader_and_asks_for_a_lost_grant(world: SessionWorld) -> None:
     other = world.other_session()
     token = world.command(other, 1, LOCK, [ACQUIRE])[1]
     task = acquire(world)
-    await world.output()
+    await world.settle()
     world.elect("b")
     world.gateway.on_topology()
-    await world.output()
-    world.eaten_replies = 1
+    await world.settle()
+    world.network.loses = Next(1, is_answer)
     world.command(other, 2, LOCK, [RELEASE, token])
-    await world.output()
+    await world.settle()
     assert not task.done()
     await world.advance(TTL_S / 2)
     _, grant = await task
     assert grant.token == holder(world)
 
 
-async def test_cancelling_a_wait_withdraws_it(world: World) -> None:
+async def test_cancelling_a_wait_withdraws_it(world: SessionWorld) -> None:
     other = world.other_session()
     token = world.command(other, 1, LOCK, [ACQUIRE])[1]
     task = acquire(world)
-    await world.output()
+    await world.settle()
     task.cancel()
     await world.advance(1.0)
     world.command(other, 2, LOCK, [RELEASE, token])
@@ -280,13 +293,13 @@ async def test_cancelling_a_wait_withdraws_it(world: World) -> None:
     assert not world.gateway.sessions_by_slot[0].abandoned
 
 
-async def test_a_grant_that_crosses_the_cancellation_is_given_back(world: World) -> None:
+async def test_a_grant_that_crosses_the_cancellation_is_given_back(world: SessionWorld) -> None:
     await add(world)
-    world.is_holding_back = True
+    world.hold_answers()
     task = acquire(world)
-    await world.output()
+    await world.settle()
     assert holder(world) is not None
-    world.let_go()
+    world.network.release()
     task.cancel()
     await world.advance(1.0)
     assert task.cancelled()
@@ -294,9 +307,9 @@ async def test_a_grant_that_crosses_the_cancellation_is_given_back(world: World)
     assert world.gateway.sessions_by_slot[0].is_idle()
 
 
-async def test_a_barrier_trips_once_for_all(world: World) -> None:
+async def test_a_barrier_trips_once_for_all(world: SessionWorld) -> None:
     task = asyncio.ensure_future(world.gateway.wait(BARRIER, NAME, [1, "a", 2], timeout_s=5.0))
-    await world.output()
+    await world.settle()
     tripped = world.command(world.other_session(), 1, BARRIER, [1, "b", 2])
     reply, grant = await task
     assert reply == tripped
@@ -306,7 +319,7 @@ async def test_a_barrier_trips_once_for_all(world: World) -> None:
 # -- sessions
 
 
-async def test_an_expired_session_is_opened_anew_for_a_new_command(world: World) -> None:
+async def test_an_expired_session_is_opened_anew_for_a_new_command(world: SessionWorld) -> None:
     await add(world)
     first = number(world)
     world.apply(pack([EXPIRE, first]))
@@ -315,14 +328,14 @@ async def test_an_expired_session_is_opened_anew_for_a_new_command(world: World)
     assert number(world) != first
 
 
-async def test_an_expired_session_leaves_a_command_in_doubt_unknown(world: World) -> None:
+async def test_an_expired_session_leaves_a_command_in_doubt_unknown(world: SessionWorld) -> None:
     await add(world)
-    world.eaten_replies = 1
+    world.network.loses = Next(1, is_answer)
     task = add(world)
-    await world.output()
+    await world.settle()
     world.apply(pack([EXPIRE, number(world)]))
-    world.cut("a")
-    world.mend("a")
+    world.link_down("a")
+    world.link_up("a")
     await world.advance(0.1)
     with pytest.raises(OutcomeUnknown) as caught:
         await task
@@ -330,14 +343,14 @@ async def test_an_expired_session_leaves_a_command_in_doubt_unknown(world: World
     assert value(world) == 2
 
 
-async def test_commands_parked_under_a_dead_session_move_to_the_next(world: World) -> None:
+async def test_commands_parked_under_a_dead_session_move_to_the_next(world: SessionWorld) -> None:
     await add(world)
     first = number(world)
-    world.down["a"] = None
+    world.network.cut(f"{GATEWAY}>a")
     tasks = [add(world) for _ in range(3)]
-    await world.output()
+    await world.settle()
     world.apply(pack([EXPIRE, first]))
-    world.mend("a")
+    world.link_up("a")
     await world.advance(0.2)
     assert [(await task)[0] for task in tasks] == [OK] * 3
     _, grant = await acquire(world)
@@ -346,7 +359,7 @@ async def test_commands_parked_under_a_dead_session_move_to_the_next(world: Worl
     assert value(world) == 4
 
 
-async def test_a_close_that_comes_too_late_leaves_the_next_session_alone(world: World) -> None:
+async def test_a_close_that_comes_too_late_leaves_the_next_session_alone(world: SessionWorld) -> None:
     await add(world)
     former = world.gateway.sessions_by_slot[0]
     world.apply(pack([EXPIRE, former.number]))
@@ -359,11 +372,11 @@ async def test_a_close_that_comes_too_late_leaves_the_next_session_alone(world: 
     assert number(world) == second
 
 
-async def test_an_idle_session_is_kept_and_then_closed(world: World) -> None:
+async def test_an_idle_session_is_kept_and_then_closed(world: SessionWorld) -> None:
     await add(world)
-    await world.advance(TTL_S * 3, 0.5)
+    await world.advance(TTL_S * 3)
     assert len(world.machine.sessions) == 1
-    await world.advance(TTL_S * 3, 0.5)
+    await world.advance(TTL_S * 3)
     assert not world.machine.sessions
     assert not world.gateway.sessions_by_slot
 
@@ -371,27 +384,27 @@ async def test_an_idle_session_is_kept_and_then_closed(world: World) -> None:
 # -- holds
 
 
-async def test_a_hold_outlives_many_ttls_while_it_is_confirmed(world: World) -> None:
+async def test_a_hold_outlives_many_ttls_while_it_is_confirmed(world: SessionWorld) -> None:
     _, grant = await acquire(world)
-    await world.advance(TTL_S * 5, 0.5)
+    await world.advance(TTL_S * 5)
     assert grant.is_valid
     assert holder(world) == grant.token
 
 
-async def test_an_unconfirmed_hold_is_lost_before_anybody_else_can_have_it(world: World) -> None:
+async def test_an_unconfirmed_hold_is_lost_before_anybody_else_can_have_it(world: SessionWorld) -> None:
     _, grant = await acquire(world)
-    world.is_keepalive_lost = True
+    world.network.loses = is_keepalive
     await world.advance(TTL_S * 0.92)
     assert not grant.is_valid
     assert grant.lost.result() == LOST_EXPIRED
     assert holder(world) == grant.token, "the slot still waits"
-    world.is_keepalive_lost = False
+    world.network.loses = None
     await world.advance(TTL_S)
     assert not grant.is_valid, "once lost, lost for good"
     assert holder(world) is None
 
 
-async def test_a_hold_is_lost_when_its_lock_is_destroyed(world: World) -> None:
+async def test_a_hold_is_lost_when_its_lock_is_destroyed(world: SessionWorld) -> None:
     _, grant = await acquire(world)
     world.command(world.other_session(), 1, LOCK, [DESTROY])
     await world.advance(TTL_S / 2)
@@ -399,10 +412,10 @@ async def test_a_hold_is_lost_when_its_lock_is_destroyed(world: World) -> None:
     assert (LOCK, NAME) not in world.machine.entities, "the revoked hold is confirmed and gone"
 
 
-async def test_a_release_gives_the_hold_to_the_next(world: World) -> None:
+async def test_a_release_gives_the_hold_to_the_next(world: SessionWorld) -> None:
     _, grant = await acquire(world)
     next_one = acquire(world)
-    await world.output()
+    await world.settle()
     assert await world.gateway.release(LOCK, NAME, grant, [RELEASE, grant.token], timeout_s=1.0) == [OK, True]
     assert not grant.is_valid
     assert (await next_one)[1].token == holder(world)
@@ -412,9 +425,9 @@ async def test_a_release_gives_the_hold_to_the_next(world: World) -> None:
     ]
 
 
-async def test_an_unanswered_release_is_made_good(world: World) -> None:
+async def test_an_unanswered_release_is_made_good(world: SessionWorld) -> None:
     _, grant = await acquire(world)
-    world.eaten_requests = 1
+    world.network.loses = Next(1, is_request)
     release = world.gateway.release(LOCK, NAME, grant, [RELEASE, grant.token], timeout_s=0.5)
     task = asyncio.ensure_future(release)
     await world.advance(0.6)
@@ -425,12 +438,12 @@ async def test_an_unanswered_release_is_made_good(world: World) -> None:
     assert world.gateway.sessions_by_slot[0].is_idle()
 
 
-async def test_an_answer_about_the_last_session_says_nothing_about_this_one(world: World) -> None:
+async def test_an_answer_about_the_last_session_says_nothing_about_this_one(world: SessionWorld) -> None:
     await add(world)
-    world.is_keepalive_lost = True
+    world.network.loses = is_keepalive
     world.gateway._driver.step(AskSoon(world.gateway.sessions_by_slot[0]))
     await world.advance(0.01)
-    nonce = next(body[0] for _, kind, body in reversed(world.sent) if kind == frames.KEEPALIVE)
+    nonce = next(body[0] for _, kind, body in reversed(world.sent()) if kind == frames.KEEPALIVE)
     world.apply(pack([EXPIRE, number(world)]))
     _, grant = await acquire(world)
     session = number(world)
@@ -444,29 +457,29 @@ async def test_an_answer_about_the_last_session_says_nothing_about_this_one(worl
 
 @pytest.mark.parametrize("window", [16, 100])
 async def test_the_window_holds_calls_back_and_lets_them_in(window: int) -> None:
-    world = World(Settings(max_window_replies=window))
+    world = SessionWorld(Settings(max_window_replies=window))
     await add(world)
-    world.is_holding_back = True
+    world.hold_answers()
     tasks = [add(world) for _ in range(3 * window)]
-    await world.output()
-    assert 0 < len(world.held_back) < window
+    await world.settle()
+    assert 0 < len(world.held_calls()) < window
     assert all(len(session.replies) <= window for session in world.machine.sessions.values())
     while not all(task.done() for task in tasks):
-        world.let_go()
+        world.network.release()
         await world.advance(0.05)
     assert value(world) == 1 + 3 * window
 
 
-async def test_deadlines_of_answered_calls_do_not_pile_up(world: World) -> None:
+async def test_deadlines_of_answered_calls_do_not_pile_up(world: SessionWorld) -> None:
     for _ in range(50):
         await asyncio.gather(*(add(world, 60.0) for _ in range(60)))
     assert len(world.gateway.core.table.deadlines._heap) < 2_000
 
 
-async def test_close_ends_calls_and_frees_what_was_held(world: World) -> None:
+async def test_close_ends_calls_and_frees_what_was_held(world: SessionWorld) -> None:
     _, grant = await acquire(world)
     waiting = acquire(world)
-    await world.output()
+    await world.settle()
     await world.gateway.close()
     with pytest.raises(NotStarted):
         await waiting
@@ -477,22 +490,22 @@ async def test_close_ends_calls_and_frees_what_was_held(world: World) -> None:
     assert not world.machine.sessions
 
 
-async def test_close_leaves_in_doubt_what_was_sent(world: World) -> None:
+async def test_close_leaves_in_doubt_what_was_sent(world: SessionWorld) -> None:
     """What is called not applied must not be applied later: the command is on its way already."""
     await add(world)
-    world.eaten_requests = 1
+    world.network.loses = Next(1, is_request)
     sent = add(world)
-    await world.output()
+    await world.settle()
     closing = asyncio.ensure_future(world.gateway.close())
-    await world.output()
+    await world.settle()
     with pytest.raises(OutcomeUnknown, match="applied once or never"):
         await sent
     await closing
 
 
-async def test_close_waits_a_second_for_a_silent_slot_and_no_longer(world: World) -> None:
+async def test_close_waits_a_second_for_a_silent_slot_and_no_longer(world: SessionWorld) -> None:
     await acquire(world)
-    world.down["a"] = None
+    world.network.cut(f"{GATEWAY}>a")
     task = asyncio.ensure_future(world.gateway.close())
     await world.advance(0.9)
     assert not task.done()
@@ -503,36 +516,41 @@ async def test_close_waits_a_second_for_a_silent_slot_and_no_longer(world: World
 
 
 @pytest.mark.parametrize("seed", range(4))
-async def test_whatever_the_wires_and_leaders_do_each_command_counts_once(world: World, seed: int) -> None:
+async def test_whatever_the_wires_and_leaders_do_each_command_counts_once(
+    world: SessionWorld, seed: int
+) -> None:
     chance = random.Random(seed)
+    requests, answers = Next(0, is_request), Next(0, is_answer)
+    world.network.loses = lambda flight: requests(flight) or answers(flight)
     tasks: list[asyncio.Task[Any]] = []
     for _ in range(40):
         tasks += [add(world, 2.0) for _ in range(chance.randrange(4))]
         match chance.randrange(7):
             case 0:
-                world.eaten_requests += 1
+                requests.left += 1
             case 1:
-                world.eaten_replies += 1
+                answers.left += 1
             case 2:
-                world.copies = chance.randrange(1, 4)
+                world.network.copies = chance.randrange(1, 4)
             case 3:
                 world.elect(chance.choice("ab"), is_told=chance.random() < 0.5)
                 world.gateway.on_topology()
             case 4:
                 node_id = chance.choice("ab")
-                if node_id in world.down:
-                    world.mend(node_id)
+                if node_id not in world.linked():
+                    world.link_up(node_id)
                 else:
-                    world.cut(node_id)
+                    world.link_down(node_id)
             case 5:
-                world.is_holding_back = True
+                world.hold_answers()
             case _:
-                world.let_go()
+                world.network.release()
         await world.advance(chance.choice([0.0, 0.05, 0.2]))
-    world.let_go()
-    for node_id in list(world.down):
-        world.mend(node_id)
-    await world.advance(5.0, 0.25)
+    world.network.release()
+    for node_id in NODES:
+        if node_id not in world.linked():
+            world.link_up(node_id)
+    await world.advance(5.0)
     errors = [task.exception() for task in tasks]
     done = errors.count(None)
     unknown = sum(isinstance(error, OutcomeUnknown) for error in errors)

@@ -11,14 +11,15 @@ from casty.config import Settings
 from casty.distributed.machines.base import COUNTER, QUEUE
 from casty.errors import MessageTooLarge, OutcomeUnknown, Overloaded, Unavailable
 from casty.wire import frames
+from tests.kit.clock import settle
 from tests.unit.cluster.replica_calls import N, acquire, add, arrive, opened, release, run, task, value
-from tests.unit.cluster.replica_world import TTL_S, World, settle
+from tests.unit.cluster.replica_world import TTL_S, ReplicaWorld
 
 # -- commands
 
 
 async def test_first_use_opens_once_for_all_who_wait() -> None:
-    world = World()
+    world = ReplicaWorld()
     client = world.client()
     calls = [add(client) for _ in range(5)]
     await world.run()
@@ -27,23 +28,23 @@ async def test_first_use_opens_once_for_all_who_wait() -> None:
 
 
 async def test_calls_of_one_turn_leave_in_one_frame() -> None:
-    world = World()
+    world = ReplicaWorld()
     client = await opened(world)
-    client.frames_sent.clear()
+    world.network.sent.clear()
     for _ in range(5):
         add(client)
     await settle()
-    assert client.frames_sent == [("a", frames.REQUEST)]
+    assert client.frames_sent() == [("a", frames.REQUEST)]
     await world.run()
     assert value(world) == 5
 
 
 async def test_lost_request_is_sent_again_over_the_next_link() -> None:
-    world = World()
+    world = ReplicaWorld()
     client = await opened(world)
     call = add(client)
     await settle()
-    world.flights.clear()
+    world.network.lose()
     client.link_down("a")
     await world.advance(0.2)
     assert not call.done()
@@ -52,11 +53,11 @@ async def test_lost_request_is_sent_again_over_the_next_link() -> None:
 
 
 async def test_lost_answer_is_given_again_and_nothing_is_applied_twice() -> None:
-    world = World()
+    world = ReplicaWorld()
     client = await opened(world)
     call = add(client)
     await settle()
-    world.deliver(world.flights[0], again=True)
+    world.arrive(world.network.flights[0], again=True)
     world.commit()
     client.link_down("a")
     client.link_up("a")
@@ -66,7 +67,7 @@ async def test_lost_answer_is_given_again_and_nothing_is_applied_twice() -> None
 
 
 async def test_redirect_goes_to_the_named_leader() -> None:
-    world = World()
+    world = ReplicaWorld()
     client = await opened(world)
     world.elect("b")
     call = add(client)
@@ -75,22 +76,22 @@ async def test_redirect_goes_to_the_named_leader() -> None:
 
 
 async def test_proposal_lost_with_its_leader_is_unknown_and_made_again() -> None:
-    world = World()
+    world = ReplicaWorld()
     client = await opened(world)
     call = add(client)
     await settle()
-    world.deliver(world.flights[0])
+    world.arrive(world.network.flights[0])
     world.elect("b", survivors=0)
     client.hear()
     assert await run(world, call) == [0, 1]
 
 
 async def test_proposal_that_survives_its_leader_is_applied_once() -> None:
-    world = World()
+    world = ReplicaWorld()
     client = await opened(world)
     call = add(client)
     await settle()
-    world.deliver(world.flights[0])
+    world.arrive(world.network.flights[0])
     world.elect("b", survivors=1)
     client.hear()
     assert await run(world, call) == [0, 1]
@@ -99,7 +100,7 @@ async def test_proposal_that_survives_its_leader_is_applied_once() -> None:
 
 
 async def test_never_sent_is_unavailable() -> None:
-    world = World()
+    world = ReplicaWorld()
     client = await opened(world)
     for node_id in list(client.links):
         client.link_down(node_id)
@@ -110,7 +111,7 @@ async def test_never_sent_is_unavailable() -> None:
 
 
 async def test_no_topology_is_unavailable_and_its_arrival_lets_go() -> None:
-    world = World()
+    world = ReplicaWorld()
     client = world.client()
     client.has_topology = False
     late, lost = add(client, timeout_s=9.0), add(client, timeout_s=1.0)
@@ -123,7 +124,7 @@ async def test_no_topology_is_unavailable_and_its_arrival_lets_go() -> None:
 
 
 async def test_refused_before_it_was_proposed_is_unavailable() -> None:
-    world = World()
+    world = ReplicaWorld()
     client = await opened(world)
     world.leader = None
     call = add(client, timeout_s=0.98)
@@ -133,15 +134,15 @@ async def test_refused_before_it_was_proposed_is_unavailable() -> None:
 
 
 async def test_unanswered_is_unknown_and_withdrawn_before_it_could_apply_late() -> None:
-    world = World()
+    world = ReplicaWorld()
     client = await opened(world)
     call = add(client, timeout_s=1.0)
     await settle()
-    late = world.flights.pop()
+    late = world.network.flights.pop()
     await world.advance(2)
     with pytest.raises(OutcomeUnknown):
         call.result()
-    world.flights.append(late)
+    world.network.flights.append(late)
     await world.run()
     assert value(world) == 0
     await world.advance(1)
@@ -151,11 +152,11 @@ async def test_unanswered_is_unknown_and_withdrawn_before_it_could_apply_late() 
 
 
 async def test_topology_of_a_new_leader_moves_what_was_sent_to_the_old_one() -> None:
-    world = World()
+    world = ReplicaWorld()
     client = await opened(world)
     call = add(client)
     await settle()
-    world.flights.clear()  # the old leader is deaf, and its link looks alive
+    world.network.lose()  # the old leader is deaf, and its link looks alive
     world.elect("b")
     other = add(client)
     client.hear()
@@ -165,7 +166,7 @@ async def test_topology_of_a_new_leader_moves_what_was_sent_to_the_old_one() -> 
 
 
 async def test_reads_need_no_session() -> None:
-    world = World()
+    world = ReplicaWorld()
     client = world.client()
     read = task(client.gateway.read(COUNTER, N, [1], timeout_s=1.0))
     assert await run(world, read) == [0, 0]
@@ -178,18 +179,18 @@ async def test_reads_need_no_session() -> None:
 
 
 async def test_unanswered_read_is_unavailable() -> None:
-    world = World()
+    world = ReplicaWorld()
     client = world.client()
     read = task(client.gateway.read(COUNTER, N, [1], timeout_s=1.0))
     await settle()
-    world.flights.clear()
+    world.network.lose()
     await world.advance(1.1)
     with pytest.raises(Unavailable):
         read.result()
 
 
 async def test_scan_finds_entities_by_prefix() -> None:
-    world = World()
+    world = ReplicaWorld()
     client = await opened(world)
     for name in (b"ab", b"ac", b"b"):
         await run(world, task(client.gateway.command(COUNTER, name, [1, 1], timeout_s=1.0)))
@@ -197,7 +198,7 @@ async def test_scan_finds_entities_by_prefix() -> None:
 
 
 async def test_too_large_is_said_at_the_call() -> None:
-    world = World(max_value_bytes=2048)
+    world = ReplicaWorld(max_value_bytes=2048)
     client = await opened(world)
     call = task(client.gateway.command(4, b"q", [1, b"x" * 4096], timeout_s=1.0))
     await settle()
@@ -209,7 +210,7 @@ async def test_too_large_is_said_at_the_call() -> None:
 
 
 async def test_leader_out_of_reach_is_asked_through_another_node() -> None:
-    world = World()
+    world = ReplicaWorld()
     client = await opened(world)
     client.link_down("a")
     call = add(client, timeout_s=5.0)
@@ -223,7 +224,7 @@ async def test_leader_out_of_reach_is_asked_through_another_node() -> None:
 
 
 async def test_hold_outlives_the_ttl_where_only_a_relay_reaches_the_leader() -> None:
-    world = World()
+    world = ReplicaWorld()
     client = await opened(world)
     _, grant = await run(world, acquire(client))
     client.link_down("a")
@@ -236,7 +237,7 @@ async def test_hold_outlives_the_ttl_where_only_a_relay_reaches_the_leader() -> 
 
 
 async def test_window_holds_calls_back_and_lets_them_in_as_answers_come() -> None:
-    world = World()
+    world = ReplicaWorld()
     client = await opened(world)
     limit = Settings().max_window_replies
     calls = [add(client, timeout_s=None) for _ in range(limit + 500)]
@@ -248,7 +249,7 @@ async def test_window_holds_calls_back_and_lets_them_in_as_answers_come() -> Non
 
 
 async def test_window_in_bytes_never_locks_up() -> None:
-    world = World(max_window_bytes=4096)
+    world = ReplicaWorld(max_window_bytes=4096)
     client = await opened(world)
 
     def dequeue() -> asyncio.Task[Any]:
@@ -258,7 +259,7 @@ async def test_window_in_bytes_never_locks_up() -> None:
         await run(world, task(client.gateway.command(QUEUE, b"q", [1, bytes([i]) * 1000], timeout_s=5.0)))
     first = [dequeue() for _ in range(5)]
     await settle()
-    world.deliver(world.flights[0])
+    world.arrive(world.network.flights[0])
     world.commit()
     later = [dequeue() for _ in range(5)]  # these say what was confirmed before the first were answered
     await world.advance(1)
@@ -266,21 +267,21 @@ async def test_window_in_bytes_never_locks_up() -> None:
 
 
 async def test_release_waits_for_no_window() -> None:
-    world = World()
+    world = ReplicaWorld()
     client = await opened(world)
     _, grant = await run(world, acquire(client))
     stuck = [add(client, timeout_s=None) for _ in range(Settings().max_window_replies)]
     await settle()
-    lost = [one for one in world.flights if one.to_node]
-    world.flights.clear()
+    lost = [one for one in world.network.flights if one.message.to_node]
+    world.network.lose()
     assert await run(world, release(client, grant)) == [0, True]
-    world.flights.extend(lost)
+    world.network.flights.extend(lost)
     await world.run()
     assert all(call.done() for call in stuck)
 
 
 async def test_waiters_leave_the_window() -> None:
-    world = World()
+    world = ReplicaWorld()
     client, holder = await opened(world), await opened(world, "h")
     _, grant = await run(world, acquire(holder))
     waiting = [acquire(client, timeout_s=None) for _ in range(Settings().max_window_replies + 50)]
@@ -295,7 +296,7 @@ async def test_waiters_leave_the_window() -> None:
 
 
 async def test_outcomes_are_forgotten_while_an_older_call_waits_on() -> None:
-    world = World()
+    world = ReplicaWorld()
     client, other = await opened(world), await opened(world, "o")
     _, grant = await run(world, acquire(other))
     patient = acquire(client, timeout_s=None)
@@ -313,7 +314,7 @@ async def test_outcomes_are_forgotten_while_an_older_call_waits_on() -> None:
 
 async def test_too_many_parked_calls_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("casty.cluster.sessions.core.session_core.MAX_PARKED", 3)
-    world = World()
+    world = ReplicaWorld()
     client = world.client()
     client.has_topology = False
     parked = [add(client, timeout_s=9.0) for _ in range(3)]
@@ -329,7 +330,7 @@ async def test_too_many_parked_calls_are_refused(monkeypatch: pytest.MonkeyPatch
 
 
 async def test_full_slot_answers_overloaded() -> None:
-    world = World(max_sessions=1)
+    world = ReplicaWorld(max_sessions=1)
     await opened(world)
     call = add(world.client("second"))
     await world.run()

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from casty.distributed.machines.base import BARRIER, COUNTER, LOCK, SEMAPHORE
 from casty.errors import CastyError
-from tests.unit.cluster.replica_world import NODES, TTL_S, World, settle
+from tests.kit.clock import settle
+from tests.unit.cluster.replica_world import NODES, TTL_S, ReplicaWorld
 
 PERMITS = 2
 CALLS = ("add", "lock", "permit", "barrier", "read")
@@ -31,7 +32,7 @@ class Timeline:
     """The calls of one run and what became of them."""
 
     def __init__(self) -> None:
-        self.world = World()
+        self.world = ReplicaWorld()
         self.clients = [self.world.client(name) for name in ("one", "two")]
         self.calls: list[tuple[str, int, asyncio.Task[Any]]] = []
         self.held: list[tuple[int, int, bytes, Any]] = []
@@ -88,10 +89,10 @@ class Timeline:
 
     async def fault(self, kind: str, who: int, number: int) -> None:
         world, client = self.world, self.clients[who]
-        flights = world.flights
+        flights = world.network.flights
         if kind in ("deliver", "repeat", "late") and flights:
             which = number % len(flights) if kind != "late" else -1
-            world.deliver(flights[which], again=kind == "repeat")
+            world.arrive(flights[which], again=kind == "repeat")
         elif kind == "run":
             await world.run()
         elif kind == "commit" and world.leader is not None:

@@ -12,7 +12,7 @@ from casty.distributed.machines.queue_shapes import DEQUEUE, ENQUEUE, GET, RESER
 from casty.errors import NotStarted, OutcomeUnknown
 from tests.kit.clock import settle
 from tests.unit.cluster.replica_calls import opened, run, task
-from tests.unit.cluster.replica_world import Client, World
+from tests.unit.cluster.replica_world import Client, ReplicaWorld
 
 Q = b"q"
 
@@ -25,19 +25,19 @@ def enqueue(client: Client, data: bytes) -> asyncio.Task[Any]:
     return task(client.gateway.command(QUEUE, Q, [ENQUEUE, data], timeout_s=5.0))
 
 
-def items(world: World) -> list[bytes]:
+def items(world: ReplicaWorld) -> list[bytes]:
     state: Any = world.machine.entities[QUEUE, Q]
     return [*(item.data for item in state.returned), *state.fresh]
 
 
-async def without_news_of(world: World, client: Client, call: asyncio.Task[Any]) -> None:
+async def without_news_of(world: ReplicaWorld, client: Client, call: asyncio.Task[Any]) -> None:
     """Let a call of another client be applied, and lose what is told to this one."""
     await settle()
     while not call.done():
         world.commit()
-        world.flights = [one for one in world.flights if one.to_node or one.client is not client]
-        if world.flights:
-            world.deliver(world.flights[0])
+        world.network.lose(lambda one: not one.message.to_node and one.message.client is client)
+        if world.network.flights:
+            world.arrive(world.network.flights[0])
         await settle()
 
 
@@ -49,7 +49,7 @@ async def cancelled(call: asyncio.Task[Any]) -> None:
 
 async def test_what_crosses_a_cancellation_is_put_back() -> None:
     """Cancelled in the turn in which the answer is there, before its task had it."""
-    world = World()
+    world = ReplicaWorld()
     client = await opened(world)
     for data in (b"a", b"b"):
         await run(world, enqueue(client, data))
@@ -58,10 +58,10 @@ async def test_what_crosses_a_cancellation_is_put_back() -> None:
             get(client) if is_waiting else task(client.gateway.command(QUEUE, Q, [DEQUEUE], timeout_s=5.0))
         )
         await settle()
-        world.deliver(next(one for one in world.flights if one.to_node))
+        world.arrive(next(one for one in world.network.flights if one.message.to_node))
         world.commit()
         while client.gateway.core.table.calls:
-            world.deliver(next(one for one in world.flights if not one.to_node))
+            world.arrive(next(one for one in world.network.flights if not one.message.to_node))
         await cancelled(asking)
         await world.advance(1)
         assert items(world) == [b"a", b"b"]
@@ -71,7 +71,7 @@ async def test_what_crosses_a_cancellation_is_put_back() -> None:
 
 
 async def test_a_cancelled_waiter_whose_item_came_first_gives_it_back() -> None:
-    world = World()
+    world = ReplicaWorld()
     client, other = await opened(world, "1"), await opened(world, "2")
     waiting = get(client, None)
     await world.run()
@@ -84,7 +84,7 @@ async def test_a_cancelled_waiter_whose_item_came_first_gives_it_back() -> None:
 
 
 async def test_an_item_whose_caller_has_it_is_confirmed_while_an_older_call_waits() -> None:
-    world = World()
+    world = ReplicaWorld()
     client, other = await opened(world, "1"), await opened(world, "2")
     older = task(client.gateway.wait(QUEUE, b"other", [GET, None, None], timeout_s=None))
     calls = [get(client, None), get(client, None)]
@@ -99,7 +99,7 @@ async def test_an_item_whose_caller_has_it_is_confirmed_while_an_older_call_wait
 
 
 async def test_who_leaves_gives_back_what_it_may_have_been_given() -> None:
-    world = World()
+    world = ReplicaWorld()
     client, other = await opened(world, "1"), await opened(world, "2")
     waiting = get(client, None)
     await world.run()
@@ -111,7 +111,7 @@ async def test_who_leaves_gives_back_what_it_may_have_been_given() -> None:
 
 
 async def test_a_reservation_is_valid_for_its_visibility_and_no_longer() -> None:
-    world = World()
+    world = ReplicaWorld()
     client = await opened(world)
     await run(world, enqueue(client, b"a"))
     asking = client.gateway.wait(QUEUE, Q, [RESERVE, 2_000, True, None, None], timeout_s=5.0)

@@ -11,6 +11,7 @@ from casty.cluster.slots.schema import CANCEL
 from casty.distributed.machines.base import BARRIER, LOCK, SEMAPHORE
 from casty.distributed.port import LOST_DESTROYED
 from casty.errors import OutcomeUnknown
+from tests.kit.clock import settle
 from tests.unit.cluster.replica_calls import (
     ACQUIRE,
     RELEASE,
@@ -30,13 +31,13 @@ from tests.unit.cluster.replica_calls import (
     run,
     task,
 )
-from tests.unit.cluster.replica_world import TTL_S, Client, World, settle
+from tests.unit.cluster.replica_world import TTL_S, Client, ReplicaWorld
 
 # -- locks and other waiting calls
 
 
 async def test_lock_goes_from_one_to_the_next() -> None:
-    world = World()
+    world = ReplicaWorld()
     one, two = await opened(world, "1"), await opened(world, "2")
     _, first = await run(world, acquire(one))
     waiting = acquire(two)
@@ -49,7 +50,7 @@ async def test_lock_goes_from_one_to_the_next() -> None:
 
 
 async def test_timeout_withdraws_and_says_so() -> None:
-    world = World()
+    world = ReplicaWorld()
     one, two = await opened(world, "1"), await opened(world, "2")
     _, grant = await run(world, acquire(one))
     waiting = acquire(two, timeout_s=1.0)
@@ -63,7 +64,7 @@ async def test_timeout_withdraws_and_says_so() -> None:
 
 
 async def test_unconfirmed_withdrawal_is_unknown_and_made_good_by_keep_alive() -> None:
-    world = World()
+    world = ReplicaWorld()
     one, two = await opened(world, "1"), await opened(world, "2")
     await run(world, acquire(one))
     waiting = acquire(two, timeout_s=1.0)
@@ -71,14 +72,14 @@ async def test_unconfirmed_withdrawal_is_unknown_and_made_good_by_keep_alive() -
     await world.advance(1.1, quiet=True)
     with pytest.raises(OutcomeUnknown):
         waiting.result()
-    world.flights.clear()
+    world.network.lose()
     await world.advance(6)
     assert not line(world).waiters
     assert not two.gateway.sessions_by_slot[0].abandoned
 
 
 async def test_grant_that_crosses_its_withdrawal_is_the_result() -> None:
-    world = World()
+    world = ReplicaWorld()
     one, two = await opened(world, "1"), await opened(world, "2")
     _, first = await run(world, acquire(one))
     waiting = acquire(two, timeout_s=1.0)
@@ -93,15 +94,15 @@ async def test_grant_that_crosses_its_withdrawal_is_the_result() -> None:
 
 
 async def test_cancelled_withdrawal_is_answered_the_same_again() -> None:
-    world = World()
+    world = ReplicaWorld()
     one, two = await opened(world, "1"), await opened(world, "2")
     await run(world, acquire(one))
     waiting = acquire(two, timeout_s=1.0)
     await world.run()
     await run(world, add(two))  # its mark passes the queued number
     await world.advance(0.82, quiet=True)
-    for flight in [one for one in world.flights if one.to_node]:
-        world.deliver(flight)
+    for flight in [one for one in world.network.flights if one.message.to_node]:
+        world.arrive(flight)
     world.commit()
     assert len(entries(world, CANCEL)) == 1
     two.link_down("a")
@@ -113,21 +114,21 @@ async def test_cancelled_withdrawal_is_answered_the_same_again() -> None:
 
 
 async def test_request_that_comes_after_its_own_withdrawal_does_nothing() -> None:
-    world = World()
+    world = ReplicaWorld()
     client = await opened(world)
     waiting = acquire(client, timeout_s=1.0)
     await settle()
-    late = world.flights.pop()
+    late = world.network.flights.pop()
     await world.advance(0.9)
     with pytest.raises(TimeoutError):
         waiting.result()
-    world.flights.append(late)
+    world.network.flights.append(late)
     await world.run()
     assert line(world) is None
 
 
 async def test_cancelled_caller_leaves_no_waiter() -> None:
-    world = World()
+    world = ReplicaWorld()
     one, two = await opened(world, "1"), await opened(world, "2")
     _, grant = await run(world, acquire(one))
     waiting = acquire(two, timeout_s=None)
@@ -140,13 +141,13 @@ async def test_cancelled_caller_leaves_no_waiter() -> None:
 
 
 async def test_grant_that_crosses_a_cancellation_is_given_back() -> None:
-    world = World()
+    world = ReplicaWorld()
     client = await opened(world)
     waiting = acquire(client, timeout_s=None)
     await settle()
-    world.deliver(world.flights[0])
+    world.arrive(world.network.flights[0])
     world.commit()
-    world.deliver(world.flights[0])  # the grant is here, its task has not run yet
+    world.arrive(world.network.flights[0])  # the grant is here, its task has not run yet
     waiting.cancel()
     await settle()
     assert waiting.cancelled()
@@ -156,7 +157,7 @@ async def test_grant_that_crosses_a_cancellation_is_given_back() -> None:
 
 async def test_waiter_follows_the_leader_and_no_revoked_hold_stays_when_it_gives_up() -> None:
     """A leader that steps down refuses nothing that it had queued."""
-    world = World()
+    world = ReplicaWorld()
     one, two = await opened(world, "1"), await opened(world, "2")
     _, grant = await run(world, acquire(one))
     waiting = acquire(two, timeout_s=2.0)
@@ -176,7 +177,7 @@ async def test_waiter_follows_the_leader_and_no_revoked_hold_stays_when_it_gives
 
 
 async def test_grant_under_a_new_leader_reaches_the_waiter() -> None:
-    world = World()
+    world = ReplicaWorld()
     one, two = await opened(world, "1"), await opened(world, "2")
     _, grant = await run(world, acquire(one))
     waiting = acquire(two, timeout_s=None)
@@ -191,20 +192,20 @@ async def test_grant_under_a_new_leader_reaches_the_waiter() -> None:
 
 
 async def test_lost_grant_is_repeated_by_the_keep_alive() -> None:
-    world = World()
+    world = ReplicaWorld()
     one, two = await opened(world, "1"), await opened(world, "2")
     _, grant = await run(world, acquire(one))
     waiting = acquire(two, timeout_s=None)
     await world.run()
     giving = release(one, grant)
     await settle()
-    while world.flights or world.pending:
+    while world.network.flights or world.pending:
         if world.pending:
             world.commit()
         # The way back to the waiter is cut, and nobody notices.
-        world.flights = [flight for flight in world.flights if flight.to_node or flight.client is not two]
-        if world.flights:
-            world.deliver(world.flights[0])
+        world.network.lose(lambda one: not one.message.to_node and one.message.client is two)
+        if world.network.flights:
+            world.arrive(world.network.flights[0])
         await settle()
     assert giving.done() and not waiting.done()
     await world.advance(TTL_S / 3 + 1)
@@ -213,15 +214,15 @@ async def test_lost_grant_is_repeated_by_the_keep_alive() -> None:
 
 
 async def test_barrier_trips_for_all_and_a_lost_answer_tells_its_own_generation() -> None:
-    world = World()
+    world = ReplicaWorld()
     one, two = await opened(world, "1"), await opened(world, "2")
     first = arrive(one, "1", 2)
     await world.run()
     second = arrive(two, "2", 2)
     await settle()
-    world.deliver(world.flights[0])
+    world.arrive(world.network.flights[0])
     world.commit()
-    world.flights.clear()
+    world.network.lose()
     for client in (one, two):
         client.link_down("a")
         client.link_up("a")
@@ -230,7 +231,7 @@ async def test_barrier_trips_for_all_and_a_lost_answer_tells_its_own_generation(
 
 
 async def test_destroy_ends_waiters_and_holds() -> None:
-    world = World()
+    world = ReplicaWorld()
     one, two = await opened(world, "1"), await opened(world, "2")
     _, grant = await run(world, acquire(one))
     waiting = acquire(two)
@@ -247,7 +248,7 @@ async def test_destroy_ends_waiters_and_holds() -> None:
 
 @pytest.mark.parametrize("kind", [LOCK, SEMAPHORE])
 async def test_destroy_by_the_holders_own_gateway_frees_the_name_at_once(kind: int) -> None:
-    world = World()
+    world = ReplicaWorld()
     one, two = await opened(world, "1"), await opened(world, "2")
     asks = [1, 1] if kind == SEMAPHORE else []
 
@@ -268,7 +269,7 @@ async def test_destroy_by_the_holders_own_gateway_frees_the_name_at_once(kind: i
 
 
 async def test_an_unheard_confirmation_of_a_destroy_is_made_good() -> None:
-    world = World()
+    world = ReplicaWorld()
     one, two = await opened(world, "1"), await opened(world, "2")
     _, grant = await run(world, acquire(one))
     destroying = task(one.gateway.command(LOCK, L, [0], timeout_s=None))
@@ -284,7 +285,7 @@ async def test_an_unheard_confirmation_of_a_destroy_is_made_good() -> None:
 async def test_a_destroy_whose_answer_crosses_its_cancellation_frees_the_name_soon(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    world = World()
+    world = ReplicaWorld()
     one, two = await opened(world, "1"), await opened(world, "2")
     _, grant = await run(world, acquire(one))
     destroying = task(one.gateway.command(LOCK, L, [0], timeout_s=None))
@@ -305,7 +306,7 @@ async def test_a_destroy_whose_answer_crosses_its_cancellation_frees_the_name_so
 
 @pytest.mark.parametrize("steps", range(8))
 async def test_cancelled_however_often_nobody_waits_or_holds(steps: int) -> None:
-    world = World()
+    world = ReplicaWorld()
     one, two = await opened(world, "1"), await opened(world, "2")
     _, grant = await run(world, acquire(two))
 
@@ -335,7 +336,7 @@ async def test_cancelled_however_often_nobody_waits_or_holds(steps: int) -> None
 
 
 async def test_a_coroutine_that_is_closed_gives_up_as_well() -> None:
-    world = World()
+    world = ReplicaWorld()
     one, two = await opened(world, "1"), await opened(world, "2")
     await run(world, acquire(two))
     waiting = one.gateway.wait(LOCK, L, [ACQUIRE], timeout_s=None)
@@ -348,7 +349,7 @@ async def test_a_coroutine_that_is_closed_gives_up_as_well() -> None:
 
 
 async def test_semaphore_release_of_an_old_session_frees_nobody_elses_permit() -> None:
-    world = World()
+    world = ReplicaWorld()
     client = await opened(world)
     _, old = await run(world, task(client.gateway.wait(SEMAPHORE, S, [ACQUIRE, 1, 1], timeout_s=5.0)))
     await expire(world, client)
@@ -364,17 +365,17 @@ async def test_semaphore_release_of_an_old_session_frees_nobody_elses_permit() -
 
 
 async def test_release_on_its_way_when_the_session_ends_frees_nobody_elses_permit() -> None:
-    world = World()
+    world = ReplicaWorld()
     client = await opened(world)
     _, old = await run(world, task(client.gateway.wait(SEMAPHORE, S, [ACQUIRE, 1, 1], timeout_s=5.0)))
     giving = task(client.gateway.release(SEMAPHORE, S, old, [RELEASE, old.seq], timeout_s=5.0))
     await settle()
-    late = list(world.flights)
-    world.flights.clear()
+    late = list(world.network.flights)
+    world.network.lose()
     end_session(world, client)
     await run(world, add(client))
     _, new = await run(world, task(client.gateway.wait(SEMAPHORE, S, [ACQUIRE, 1, 1], timeout_s=5.0)))
     assert old.seq == new.seq
-    world.flights.extend(late)
+    world.network.flights.extend(late)
     assert await run(world, giving) == [0, False]
     assert new.is_valid and line(world, SEMAPHORE, S).grants

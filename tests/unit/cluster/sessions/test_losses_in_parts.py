@@ -16,7 +16,7 @@ from casty.distributed.machines.base import LOCK, SEMAPHORE
 from casty.distributed.machines.lock import ACQUIRE, DESTROY
 from casty.distributed.port import LOST_DESTROYED, LOST_EXPIRED
 from casty.wire import frames
-from tests.unit.cluster.sessions.session_world import TTL_S
+from tests.unit.cluster.sessions.session_world import TTL_S, is_keepalive
 from tests.unit.cluster.sessions.test_lost_sessions import Changing
 
 PART = 3
@@ -47,7 +47,7 @@ def told(holding: Holding) -> int:
 
 def named(world: Changing, since: int, part: int) -> list[int]:
     """Return what keep-alives named since then: 0 waits, 1 is held, 2 is abandoned."""
-    rows = [row for _, kind, body in world.sent[since:] if kind == frames.KEEPALIVE for row in body[1]]
+    rows = [row for _, kind, body in world.sent()[since:] if kind == frames.KEEPALIVE for row in body[1]]
     return [request[0] for row in rows for request in row[3 + part]]
 
 
@@ -65,22 +65,22 @@ def ask_soon(world: Changing, session: ClientSession) -> None:
 
 async def test_all_are_lost_at_once_and_their_owners_hear_of_it_in_parts(world: Changing) -> None:
     holding = await hold(world)
-    world.is_keepalive_lost = True
+    world.network.loses = is_keepalive
     await world.advance(TTL_S / 3)
     left_s = (world.gateway.sessions_by_slot[0].covered_until_ns - world.clock.now()) / 1e9
-    world.clock.now_ns += int(left_s * 1e9) + 1
-    since = len(world.sent)
+    world.clock.skip_to(world.clock.now() + int(left_s * 1e9) + 1)
+    since = len(world.sent())
     counts = []
     for _ in range(5):
-        world.tick()
+        world.clock.run_due()
         assert not any(hold.is_valid for hold in holding)
         counts.append(told(holding))
     assert counts == [3, 6, 9, 10, 10]
     assert {hold.lost.result() for hold in holding} == {LOST_EXPIRED}
     # The slot is asked to forget all of them, also those whose turn came after the first keep-alive.
-    world.tick()
+    world.clock.run_due()
     assert sorted(set(named(world, since, 2))) == sorted(hold.seq for hold in holding)
-    world.is_keepalive_lost = False
+    world.network.loses = None
     await world.advance(1.0)
     assert not world.gateway.sessions_by_slot[0].abandoned
     assert all(not line.grants for line in world.machine.entities.values())
@@ -89,7 +89,7 @@ async def test_all_are_lost_at_once_and_their_owners_hear_of_it_in_parts(world: 
 async def test_what_is_not_told_yet_stays_lost_when_the_session_is_covered_again(world: Changing) -> None:
     holding = await hold(world)
     session = world.gateway.sessions_by_slot[0]
-    world.clock.now_ns = session.covered_until_ns
+    world.clock.skip_to(session.covered_until_ns)
     as_a_step(world, lambda core: core.keep_alive.covered(session, world.clock.now()))
     assert world.clock.now() < session.covered_until_ns
     assert told(holding) == PART
@@ -121,8 +121,8 @@ async def test_permits_of_a_destroyed_semaphore_are_lost_in_parts_and_all_confir
     counts = []
     destroying = asyncio.ensure_future(world.gateway.command(SEMAPHORE, b"s", [DESTROY], timeout_s=5.0))
     while not destroying.done() or told(holding) < HELD:
-        world.tick()
-        await world.output()
+        world.clock.run_due()
+        await world.settle()
         counts.append(told(holding))
     assert max(b - a for a, b in zip(counts, counts[1:], strict=False)) <= PART
     assert {hold.lost.result() for hold in holding} == {LOST_DESTROYED}
@@ -139,12 +139,12 @@ async def test_whoever_leaves_tells_all_owners_in_parts_and_whoever_is_cut_short
     closing = asyncio.ensure_future(world.gateway.close())
     counts = []
     for _ in range(5):
-        await world.output()
+        await world.settle()
         counts.append(told(holding))
         assert not any(hold.is_valid for hold in holding)
-        world.tick()
+        world.clock.run_due()
     assert counts == [3, 6, 9, 10, 10]
-    await world.output()
+    await world.settle()
     assert closing.done()
 
 
@@ -152,7 +152,7 @@ async def test_an_abort_tells_everybody(world: Changing) -> None:
     holding = await hold(world)
     world.gateway.abort()
     assert told(holding) == HELD
-    world.tick()
+    world.clock.run_due()
     assert not world.gateway.core.keep_alive._naming
 
 
@@ -164,23 +164,23 @@ async def test_frames_that_name_much_are_sent_in_parts(
     gateway.core.keep_alive._frames._most = gateway.core.keep_alive._frames._left = 2
     holding = await hold(world)
     session = gateway.sessions_by_slot[0]
-    since = len(world.sent)
-    world.clock.now_ns += int(TTL_S / 3 * 1e9) + 1
+    since = len(world.sent())
+    world.clock.skip_to(world.clock.now() + int(TTL_S / 3 * 1e9) + 1)
     counts = [0]
     while counts[-1] < HELD:
-        world.tick()
-        assert len(world.sent[since:]) <= 2 * len(counts)
+        world.clock.run_due()
+        assert len(world.sent()[since:]) <= 2 * len(counts)
         counts.append(len(named(world, since, 1)))
         assert counts[-1] > counts[-2]
-        await world.output()
+        await world.settle()
         if HELD - counts[-1] > 2:  # not before the last part: once that is sent, all of it would be due again
             ask_soon(world, session)
     for _ in range(HELD):
-        world.tick()
+        world.clock.run_due()
     # What was asked for meanwhile came with the rows that were under way; nothing was named twice.
     assert named(world, since, 1) == [hold.seq for hold in holding]
     assert len(counts) > 3
-    await world.output()
+    await world.settle()
     assert session.covered_until_ns > world.clock.now()
     assert all(hold.is_valid for hold in holding)
 
@@ -192,14 +192,14 @@ async def test_rows_of_a_session_that_ended_meanwhile_are_not_sent(
     gateway = world.gateway
     gateway.core.keep_alive._frames._most = gateway.core.keep_alive._frames._left = 2
     await hold(world)
-    since = len(world.sent)
-    world.clock.now_ns += int(TTL_S / 3 * 1e9) + 1
-    world.tick()
+    since = len(world.sent())
+    world.clock.skip_to(world.clock.now() + int(TTL_S / 3 * 1e9) + 1)
+    world.clock.run_due()
     before = len(named(world, since, 1))
     assert 0 < before < HELD
     as_a_step(world, lambda core: core.sessions.lose(gateway.sessions_by_slot[0], "gone"))
     for _ in range(6):
-        world.tick()
+        world.clock.run_due()
     assert len(named(world, since, 1)) <= before + 3  # the row that was begun
     assert gateway.core.keep_alive.is_sent
     assert not gateway.core.keep_alive._naming

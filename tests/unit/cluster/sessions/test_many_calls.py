@@ -13,7 +13,7 @@ from casty.cluster.slots.operations import AT_ONCE
 from casty.wire import frames
 from casty.wire.pack import unpack
 from tests.unit.cluster.replica_calls import opened
-from tests.unit.cluster.replica_world import World
+from tests.unit.cluster.replica_world import ReplicaWorld
 
 
 class Way:
@@ -79,7 +79,7 @@ def test_replies_of_one_turn_leave_in_frames_of_a_turn_s_fill() -> None:
 
 
 async def test_a_scan_asks_a_few_slots_at_a_time(monkeypatch: Any) -> None:
-    world = World()
+    world = ReplicaWorld()
     client = await opened(world)
     asked, most = [0], [0]
 

@@ -30,8 +30,8 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Changing:
 async def finish(world: Changing, calls: list[asyncio.Task[Any]]) -> list[int]:
     """Let everything that is due happen, but no time pass; return the counter's values as the calls saw them."""
     for _ in range(12):
-        world.tick()
-        await world.output()
+        world.clock.run_due()
+        await world.settle()
     replies = [call.result() for call in calls if call.done()]
     assert all(reply[0] == OK for reply in replies)
     return [reply[1] for reply in replies]
@@ -40,14 +40,14 @@ async def finish(world: Changing, calls: list[asyncio.Task[Any]]) -> list[int]:
 async def test_calls_follow_a_leader_in_parts(world: Changing) -> None:
     calls = await under_way(world, 8)
     before = len(world.sent_commands())
-    world.is_holding_back = False
+    world.network.let_pass()
     world.elect("b")
     world.gateway.on_topology()
     counts = []
     for _ in range(3):
-        await world.output()
+        await world.settle()
         counts.append(len(world.sent_commands()) - before)
-        world.tick()
+        world.clock.run_due()
     assert counts == [3, 6, 8]
     assert await finish(world, calls) == list(range(2, 10))
     assert len(world.sent_commands()) - before == 8
@@ -55,9 +55,9 @@ async def test_calls_follow_a_leader_in_parts(world: Changing) -> None:
 
 async def test_what_the_former_leader_refuses_meanwhile_goes_on_in_its_turn(world: Changing) -> None:
     calls = await under_way(world, 8)
-    refused = [call_id for _, call_id, _ in world.held_back]
-    world.held_back.clear()
-    world.is_holding_back = False
+    refused = world.held_calls()
+    world.network.held.clear()
+    world.network.let_pass()
     world.elect("b")
     world.gateway.on_topology()
     for call_id in refused[PART:]:
@@ -68,8 +68,8 @@ async def test_what_the_former_leader_refuses_meanwhile_goes_on_in_its_turn(worl
 
 async def test_a_leader_that_comes_back_between_the_parts_is_followed_as_well(world: Changing) -> None:
     calls = await under_way(world, 8)
-    world.is_holding_back = False
-    world.held_back.clear()
+    world.network.let_pass()
+    world.network.held.clear()
     world.elect("b")
     world.gateway.on_topology()
     world.elect("a")
@@ -81,24 +81,24 @@ async def test_a_leader_that_comes_back_between_the_parts_is_followed_as_well(wo
 
 async def test_calls_of_a_link_that_ended_are_parked_in_parts(world: Changing) -> None:
     calls = await under_way(world, 8)
-    world.cut("a")
+    world.link_down("a")
     counts = []
     for _ in range(4):
         counts.append(world.gateway.core.table.parked_count)
-        world.tick()
+        world.clock.run_due()
     assert counts == [3, 6, 8, 8]
-    world.is_holding_back = False
-    world.mend("a")
+    world.network.let_pass()
+    world.link_up("a")
     assert sorted(await finish(world, calls)) == list(range(2, 10))
 
 
 async def test_a_link_that_is_back_between_the_parts_is_used_by_all(world: Changing) -> None:
     calls = await under_way(world, 8)
     before = len(world.sent_commands())
-    world.cut("a")
-    world.is_holding_back = False
-    world.held_back.clear()
-    world.mend("a")
+    world.link_down("a")
+    world.network.let_pass()
+    world.network.held.clear()
+    world.link_up("a")
     assert sorted(await finish(world, calls)) == list(range(2, 10))
     assert len(world.sent_commands()) - before == 8
 
@@ -106,8 +106,8 @@ async def test_a_link_that_is_back_between_the_parts_is_used_by_all(world: Chang
 async def test_what_was_sent_on_the_next_link_is_not_sent_again_for_the_former(world: Changing) -> None:
     calls = await under_way(world, 8)
     before = len(world.sent_commands())
-    world.cut("a")
-    world.mend("a")
+    world.link_down("a")
+    world.link_up("a")
     for call in list(world.gateway.core.table.calls.values())[PART:]:
         world.gateway.core._router.resume(call)
     await finish(world, calls)
@@ -117,18 +117,18 @@ async def test_what_was_sent_on_the_next_link_is_not_sent_again_for_the_former(w
 
 async def test_what_ended_between_the_parts_is_left_alone(world: Changing) -> None:
     calls = await under_way(world, 8)
-    world.cut("a")
+    world.link_down("a")
     for call in calls:
         call.cancel()
     await asyncio.wait(calls)
-    world.tick()
-    world.tick()
+    world.clock.run_due()
+    world.clock.run_due()
     assert world.gateway.core.table.parked_count == 0 and not world.gateway.core.table.calls
 
 
 async def test_a_gateway_that_ended_sees_to_nothing_more(world: Changing) -> None:
     calls = await under_way(world, 8)
-    world.cut("a")
+    world.link_down("a")
     world.gateway.abort()
     assert not world.gateway.core.is_following
     await asyncio.wait(calls)
@@ -152,13 +152,9 @@ class LocalFifo:
             raise ValueError(row)
         self.done.append(row)
 
-    def output(self) -> list[int]:
+    def turn(self) -> list[int]:
         """Run one turn; return what was done since the last look."""
-        timers = [timer for *_, timer in self.clock._timers]
-        self.clock._timers.clear()
-        for timer in timers:
-            if timer.callback is not None:
-                timer.callback(*timer.args)
+        self.clock.run_due()
         done, self.done = self.done, []
         return done
 
@@ -168,7 +164,7 @@ def test_all_additions_of_a_turn_share_its_part() -> None:
     turns.parts.add([1, 2])
     turns.parts.add([3, 4, 5])
     assert turns.done == [1, 2, 3]
-    assert [turns.output(), turns.output(), turns.output()] == [[1, 2, 3, 4, 5], [], []]
+    assert [turns.turn(), turns.turn(), turns.turn()] == [[1, 2, 3, 4, 5], [], []]
     turns.parts.add([6])
     assert turns.done == [6] and turns.parts.is_done
 
@@ -176,9 +172,9 @@ def test_all_additions_of_a_turn_share_its_part() -> None:
 def test_work_may_add_end_and_fail() -> None:
     turns = LocalFifo(2)
     turns.parts.add([100, 1])
-    assert [turns.output(), turns.output(), turns.output()] == [[100, 1, 101, 102], [], []]
+    assert [turns.turn(), turns.turn(), turns.turn()] == [[100, 1, 101, 102], [], []]
     turns.parts.add([200, 1, 2])
-    assert turns.output() == [200] and turns.output() == []
+    assert turns.turn() == [200] and turns.turn() == []
     with pytest.raises(ValueError, match="300"):
         turns.parts.add([300, 1, 2])
-    assert [turns.output(), turns.output()] == [[1, 2], []]
+    assert [turns.turn(), turns.turn()] == [[1, 2], []]

@@ -13,16 +13,16 @@ from casty.cluster.sessions.core.inputs import Woken
 from casty.cluster.sessions.core.retries import BATCH, PROBES
 from casty.cluster.sessions.core.router import ADMITTED_AT_ONCE, CallRouter
 from casty.cluster.sessions.core.session_core import SessionCore
-from casty.config import SECOND_NS
 from casty.errors import NotStarted, Unavailable
 from casty.wire import frames
 from casty.wire.pack import unpack
+from tests.kit.clock import settle
 from tests.unit.cluster.replica_calls import add, opened, run, task, value
-from tests.unit.cluster.replica_world import Client, World, settle
+from tests.unit.cluster.replica_world import Client, ReplicaWorld
 
 
 def requests(client: Client) -> int:
-    return sum(kind == frames.REQUEST for _, kind in client.frames_sent)
+    return sum(kind == frames.REQUEST for _, kind in client.frames_sent())
 
 
 def reads(client: Client, count: int, timeout_s: float = 60.0) -> list[asyncio.Task[Any]]:
@@ -44,10 +44,10 @@ class Dispatches:
 
 
 async def test_refused_calls_are_tried_less_and_less_often() -> None:
-    world = World()
+    world = ReplicaWorld()
     client = await opened(world)
     world.leader = None
-    client.frames_sent.clear()
+    world.network.sent.clear()
     call = add(client, timeout_s=30.0)
     await world.advance(10)
     assert 5 <= requests(client) <= 18, "0.05, 0.1, 0.2, 0.4 s, then every 0.8 s"
@@ -58,7 +58,7 @@ async def test_refused_calls_are_tried_less_and_less_often() -> None:
 
 
 async def test_many_refused_calls_send_a_few_to_find_out(monkeypatch: Any) -> None:
-    world = World()
+    world = ReplicaWorld()
     client = await opened(world)
     world.leader = None
     waiting = reads(client, 1000)
@@ -72,7 +72,7 @@ async def test_many_refused_calls_send_a_few_to_find_out(monkeypatch: Any) -> No
 
 
 async def test_nothing_is_dispatched_for_a_slot_without_a_leader(monkeypatch: Any) -> None:
-    world = World()
+    world = ReplicaWorld()
     client = await opened(world)
     client.leaders.learn(0, world.epoch, world.term + 1, None)
     waiting = reads(client, 300)
@@ -92,7 +92,7 @@ async def test_nothing_is_dispatched_for_a_slot_without_a_leader(monkeypatch: An
 
 
 async def test_an_answer_in_one_slot_looks_at_no_parked_call_of_another(monkeypatch: Any) -> None:
-    world = World()
+    world = ReplicaWorld()
     world.slots = 2
     client = await opened(world)
     table = client.gateway.core.table
@@ -112,7 +112,7 @@ async def test_an_answer_in_one_slot_looks_at_no_parked_call_of_another(monkeypa
 
 
 async def test_woken_calls_leave_in_batches(monkeypatch: Any) -> None:
-    world = World()
+    world = ReplicaWorld()
     client = await opened(world)
     client.leaders.learn(0, world.epoch, world.term + 1, None)
     waiting = reads(client, 2 * BATCH + 1)
@@ -126,23 +126,23 @@ async def test_woken_calls_leave_in_batches(monkeypatch: Any) -> None:
 
 
 async def test_calls_that_wait_for_their_session_get_in_by_its_opening() -> None:
-    world = World()
+    world = ReplicaWorld()
     client = world.client()
     calls = [add(client) for _ in range(3)]
     await settle()
-    assert len(world.flights) == 1
+    assert len(world.network.flights) == 1
     await world.run()
     assert all(call.done() for call in calls)
     assert value(world) == 3
 
 
 async def test_many_deadlines_at_one_instant_are_worked_off_in_parts() -> None:
-    world = World()
+    world = ReplicaWorld()
     client = await opened(world)
     client.leaders.learn(0, world.epoch, world.term + 1, None)
     waiting = reads(client, MOST_AT_ONCE + 10, timeout_s=1.0)
     await settle()
-    world.clock.now_ns += 2 * SECOND_NS
+    world.clock.skip(2)
     client.gateway._driver.step(Woken(Alarm.CALLS))
     await settle()
     assert sum(call.done() for call in waiting) <= MOST_AT_ONCE
@@ -152,7 +152,7 @@ async def test_many_deadlines_at_one_instant_are_worked_off_in_parts() -> None:
 
 
 async def test_calls_of_many_slots_that_can_go_on_share_one_turn_s_fill(monkeypatch: Any) -> None:
-    world = World()
+    world = ReplicaWorld()
     world.slots = 8
     client = world.client("c")
     for node_id in ("a", "b", "c"):
@@ -168,7 +168,7 @@ async def test_calls_of_many_slots_that_can_go_on_share_one_turn_s_fill(monkeypa
 
 
 async def test_an_answer_lets_a_few_calls_in_and_the_others_follow(monkeypatch: Any) -> None:
-    world = World()
+    world = ReplicaWorld()
     client = world.client("c")
     waiting = [add(client, 1, timeout_s=60.0) for _ in range(10 * ADMITTED_AT_ONCE)]
     await settle()
@@ -210,7 +210,7 @@ class Refusing:
 
 
 async def test_a_refused_call_does_not_go_again_with_each_answer_to_others() -> None:
-    world = World()
+    world = ReplicaWorld()
     client = await opened(world)
     refusing = Refusing(world.replicas["a"], b"r")
     world.replicas["a"] = cast(Any, refusing)
@@ -225,7 +225,7 @@ async def test_a_refused_call_does_not_go_again_with_each_answer_to_others() -> 
 
 
 async def test_news_of_the_cluster_send_nothing_again_where_nobody_else_leads() -> None:
-    world = World()
+    world = ReplicaWorld()
     client = await opened(world)
     refusing = Refusing(world.replicas["a"], b"r")
     world.replicas["a"] = cast(Any, refusing)
@@ -247,7 +247,7 @@ async def test_news_of_the_cluster_send_nothing_again_where_nobody_else_leads() 
 
 
 async def test_calls_on_slots_that_the_next_generation_does_not_have_stay_parked() -> None:
-    world = World()
+    world = ReplicaWorld()
     world.slots = 8
     client = world.client("c")
     for slot in range(8):
@@ -264,7 +264,7 @@ async def test_calls_on_slots_that_the_next_generation_does_not_have_stay_parked
 
 
 async def test_leaving_ends_a_turn_s_fill_of_calls_at_a_time() -> None:
-    world = World()
+    world = ReplicaWorld()
     client = await opened(world)
     client.leaders.learn(0, world.epoch, world.term + 1, None)
     waiting = reads(client, 2 * BATCH + 1)
@@ -284,7 +284,7 @@ async def test_leaving_ends_a_turn_s_fill_of_calls_at_a_time() -> None:
 
 
 async def test_leaving_that_is_cancelled_ends_all_calls_at_once() -> None:
-    world = World()
+    world = ReplicaWorld()
     client = await opened(world)
     client.leaders.learn(0, world.epoch, world.term + 1, None)
     waiting = reads(client, 3 * BATCH)

@@ -34,7 +34,7 @@ from casty.wire.pack import pack, unpack
 from tests.kit.clock import ManualClock
 from tests.kit.entropy import CountedEntropy, lowest
 from tests.kit.ports import Ports
-from tests.unit.cluster.sessions.core_world import Bench, Place, is_send
+from tests.unit.cluster.sessions.core_bench import Bench, Place, is_send
 
 SESSION = 7
 

@@ -24,7 +24,7 @@ from casty.distributed.machines.base import BUSY, COUNTER, FULL, LOCK, NOT_LEADE
 from casty.distributed.machines.lock import ACQUIRE, RELEASE
 from casty.errors import NotStarted, Unavailable
 from casty.wire.pack import unpack
-from tests.unit.cluster.sessions.core_world import NODES, Bench, is_send
+from tests.unit.cluster.sessions.core_bench import NODES, Bench, is_send
 from tests.unit.cluster.sessions.small_slot import SmallSlot
 
 INDEX = st.integers(0, 1_000)
@@ -132,10 +132,10 @@ class SessionCoreModel(RuleBasedStateMachine):
     def _answer(self, operation: int, payload: bytes) -> Reply:
         if operation == OP_KEEPALIVE:
             row: Any = unpack(payload)
-            return [OK, self.slot.keep_alive(row, self.bench.now_ns)]
+            return [OK, self.slot.keep_alive(row, self.bench.clock.now())]
         if operation == OP_READ:
             return [OK, len(self.slot.applied)]
-        return self.slot.apply(payload, self.bench.now_ns)
+        return self.slot.apply(payload, self.bench.clock.now())
 
     @precondition(lambda self: self.replies)
     @rule(index=INDEX, copies=st.integers(1, 2))
@@ -153,7 +153,7 @@ class SessionCoreModel(RuleBasedStateMachine):
 
     def _name(self, one: out.SendKeepAlive) -> None:
         rows: list[Any] = [
-            self.slot.keep_alive(row, self.bench.now_ns)
+            self.slot.keep_alive(row, self.bench.clock.now())
             if one.node_id == self.leader
             else [0, NOT_LEADER, [], [], [], self.leader, self.bench.place.terms[0]]
             for row in one.rows
@@ -184,7 +184,7 @@ class SessionCoreModel(RuleBasedStateMachine):
     def leader_moves(self, node_id: str, is_told: bool) -> None:
         self.leader = node_id
         # Every session has its whole time anew.
-        self.slot.heard_ns = dict.fromkeys(self.slot.heard_ns, self.bench.now_ns)
+        self.slot.heard_ns = dict.fromkeys(self.slot.heard_ns, self.bench.clock.now())
         if is_told:
             self.bench.place.elect(node_id)
             self._see(self.bench.give(inputs.TopologyChanged()))
@@ -197,7 +197,7 @@ class SessionCoreModel(RuleBasedStateMachine):
 
     @rule()
     def the_slot_looks_for_the_dead(self) -> None:
-        self.slot.expire(self.bench.now_ns)
+        self.slot.expire(self.bench.clock.now())
 
     # -- what always holds
 
@@ -214,7 +214,7 @@ class SessionCoreModel(RuleBasedStateMachine):
     @invariant()
     def what_may_be_believed_is_the_slots(self) -> None:
         for held in self.holds:
-            if not held.is_over and self.bench.now_ns < held.session.covered_until_ns:
+            if not held.is_over and self.bench.clock.now() < held.session.covered_until_ns:
                 assert self.slot.is_of(held)
 
     @invariant()

@@ -18,28 +18,28 @@ from tests.unit.cluster.replica_calls import (
     task,
     value,
 )
-from tests.unit.cluster.replica_world import TTL_S, Client, World
+from tests.unit.cluster.replica_world import TTL_S, Client, ReplicaWorld
 
 
 def sent(client: Client, kind: int) -> int:
-    return sum(one == kind for _, one in client.frames_sent)
+    return sum(one == kind for _, one in client.frames_sent())
 
 
-async def stalled(world: World, client: Client) -> None:
+async def stalled(world: ReplicaWorld, client: Client) -> None:
     """Nothing gets through for a TTL, and what was sent meanwhile is lost."""
     await world.advance(TTL_S, quiet=True)
-    world.flights.clear()
-    client.frames_sent.clear()
+    world.network.lose()
+    world.network.sent.clear()
 
 
 async def test_nothing_is_sent_in_a_session_that_is_over_by_its_own_clock() -> None:
-    world = World()
+    world = ReplicaWorld()
     client = await opened(world)
     end_session(world, client)
     await stalled(world, client)
     call = add(client)
     await settle()
-    world.flights.clear()
+    world.network.lose()
     for node_id in list(client.links):  # as a long stall ends: the node has closed the link meanwhile
         client.link_down(node_id)
     for node_id in ("a", "b", "c"):
@@ -50,7 +50,7 @@ async def test_nothing_is_sent_in_a_session_that_is_over_by_its_own_clock() -> N
 
 
 async def test_a_session_that_lives_on_is_used_again_after_one_question() -> None:
-    world = World()
+    world = ReplicaWorld()
     client = await opened(world)
     number = client.gateway.sessions_by_slot[0].number
     await stalled(world, client)
@@ -66,7 +66,7 @@ def attempt(client: Client) -> Any:
 
 
 async def test_failed_tries_beside_a_waiting_call_are_confirmed_in_bounded_numbers() -> None:
-    world = World()
+    world = ReplicaWorld()
     holder, client = await opened(world, "holder"), await opened(world)
     await run(world, acquire(holder))
     waiting = acquire(client, timeout_s=None)

@@ -18,11 +18,15 @@ from casty.config import Settings
 from casty.distributed.machines.base import COUNTER, OK
 from casty.wire import frames
 from casty.wire.pack import pack, unpack
-from tests.kit.clock import ManualClock, settle
+from tests.kit.clock import ManualClock
 from tests.kit.gateways import Routes, nodes_up
-from tests.kit.ports import Ports
+from tests.kit.network import soon
+from tests.kit.world import World
 
 SLOTS = 64
+
+Frame = tuple[int, bytes]
+"""A kind and a body."""
 
 
 class Retries:
@@ -88,19 +92,18 @@ async def test_a_turn_has_one_try_also_where_another_is_due_at_once() -> None:
     retries = Retries()
     retries.is_refused_again = True
     retries.retry_now()
-    timers, retries.clock._timers[:] = [row[2] for row in retries.clock._timers], []
-    for timer in timers:
-        if timer.callback is not None:
-            timer.callback(*timer.args)
+    retries.clock.run_due()
     assert len(retries.heard) == 1
-    assert retries.clock._timers, "the next turn goes on"
+    assert retries.clock.live(), "the next turn goes on"
 
 
-class Slots(Routes):
+class SlotsWorld(World[Frame], Routes):
     """The routes of a gateway to one node that leads many slots, and opens sessions and takes all else in silence."""
 
+    turns = 6
+
     def __init__(self) -> None:
-        self.clock = ManualClock()
+        super().__init__(carry=soon)
         self.commands = 0
         self.is_up = False
         leaders = LeaderTable()
@@ -108,7 +111,7 @@ class Slots(Routes):
             leaders.learn(slot, 1, 1, "a")
         slots = tuple((1, ("a",)) for _ in range(SLOTS))
         self.known = Topology(1, "c", 1, 15.0, 0.01, nodes_up("a"), slots, {}, {}, leaders)
-        self.gateway = Gateway(Ports(self.clock).runtime, self, Settings(max_window_replies=4096), b"test")
+        self.gateway = Gateway(self.ports().runtime, self, Settings(max_window_replies=4096), b"test")
 
     def topology(self) -> Topology:
         return self.known
@@ -124,25 +127,23 @@ class Slots(Routes):
             opened = [[row[0], [OK, 1]] for row, entry in zip(rows, entries, strict=True) if entry[0] == 1]
             self.commands += len(rows) - len(opened)
             if opened:
-                asyncio.get_running_loop().call_soon(self.gateway.on_reply, pack(opened))
+                self.network.send(node_id, "gateway", (frames.REPLY, pack(opened)))
         return True
 
-    async def output(self) -> int:
+    def receive(self, sender: str, to: str, message: Frame) -> None:
+        self.gateway.on_reply(message[1])
+
+    async def turn(self) -> int:
         """Run what is due, but nothing that this makes due; return how many commands went on their way."""
         attempts = self.gateway.core.attempts
-        timers = self.clock._timers
-        due = [timer for when, _, timer in timers if when <= self.clock.now_ns]
-        timers[:] = [row for row in timers if row[0] > self.clock.now_ns]
-        for timer in due:
-            if timer.callback is not None:
-                timer.callback(*timer.args)
+        self.clock.run_due()
         sent = self.gateway.core.attempts - attempts
-        await settle(4)
+        await self.settle()
         return sent
 
 
 async def test_calls_of_many_slots_are_let_into_their_sessions_by_turns() -> None:
-    slots = Slots()
+    slots = SlotsWorld()
     calls = [
         asyncio.ensure_future(slots.gateway.command(COUNTER, b"%d" % number, [1, 1], timeout_s=None))
         for number in range(100 * SLOTS)
@@ -150,10 +151,10 @@ async def test_calls_of_many_slots_are_let_into_their_sessions_by_turns() -> Non
     await asyncio.sleep(0)
     slots.is_up = True
     slots.gateway.on_link_up("a")
-    await settle(6)
+    await slots.settle()
     sent, began = [], [len(slots.gateway.core.table.parked)]
     while slots.commands < len(calls):
-        sent.append(await slots.output())
+        sent.append(await slots.turn())
         began.append(sum(session.next_seq > 17 for session in slots.gateway.sessions_by_slot.values()))
         assert len(sent) < 200
     assert max(sent) <= sending.BATCH + 16

@@ -34,7 +34,7 @@ from casty.distributed.machines.queue_shapes import GET, PUT
 from casty.errors import RemoteProtocolError
 from casty.wire.pack import pack
 from tests.kit.gateways import Answers
-from tests.unit.cluster.replica_world import World
+from tests.unit.cluster.replica_world import ReplicaWorld
 
 MANY = 3 * PAID_AT_ONCE + 7
 NAME = b"name"
@@ -217,7 +217,7 @@ class Led:
     """A lock with many waiters, on three replicas without links."""
 
     def __init__(self) -> None:
-        self.world = World()
+        self.world = ReplicaWorld()
         self.turns: list[str] = []
         for name, replica in self.world.replicas.items():
             replica.on_over = lambda _slot, name=name: self.turns.append(name)

@@ -28,7 +28,7 @@ from casty.distributed.machines.wait_queue import LineStructure
 from casty.wire.pack import pack
 from tests.kit.clock import ManualClock
 from tests.kit.gateways import Answers
-from tests.unit.cluster.replica_world import TTL_S, World
+from tests.unit.cluster.replica_world import TTL_S, ReplicaWorld
 
 ACQUIRE = 1
 SECOND_NS = 1_000_000_000
@@ -128,7 +128,7 @@ class Led:
     """A replicated slot with one session that holds many locks, written to directly."""
 
     def __init__(self) -> None:
-        self.world = World()
+        self.world = ReplicaWorld()
         self.answers = Answers()
         self.write(OPEN, b"attempt", b"gateway")
         self.number = self.answers.replies.pop()[1]
@@ -175,7 +175,7 @@ async def test_the_next_leader_finds_what_is_over_and_goes_on() -> None:
 async def test_an_expired_session_ends_in_parts_and_is_covered_by_nobody_meanwhile() -> None:
     led = Led()
     group = cast(Any, led.world.groups["a"])
-    led.world.clock.now_ns += int((TTL_S + 1) * SECOND_NS)
+    led.world.clock.skip(TTL_S + 1)
     led.world.tick()
     led.world.commit()
     row = [0, 1, led.number, [], [[1, LOCK, b"1"]], [], 1, b"attempt"]

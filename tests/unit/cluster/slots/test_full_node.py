@@ -13,12 +13,12 @@ from casty.distributed.machines.base import COUNTER, FULL, LOCK, MAP, QUEUE, SET
 from casty.errors import OutcomeUnknown, Overloaded
 from tests.kit.clock import settle
 from tests.unit.cluster.replica_calls import acquire, add, opened, release, run, task
-from tests.unit.cluster.replica_world import Client, World
+from tests.unit.cluster.replica_world import Client, ReplicaWorld
 
 BUDGET = 1 << 20
 
 
-def fill(world: World, share: float = 1.0) -> None:
+def fill(world: ReplicaWorld, share: float = 1.0) -> None:
     world.memory.budget.budget_bytes = BUDGET
     world.memory.budget.measured(Usage(state=int(share * BUDGET)))
 
@@ -28,7 +28,7 @@ def command(client: Client, kind: int, command: list[Any], timeout_s: float = 5.
 
 
 async def test_what_users_store_is_refused_at_once_with_budget_and_use() -> None:
-    world = World()
+    world = ReplicaWorld()
     client = await opened(world)
     fill(world)
     for kind, growing in ((QUEUE, [1, b"item"]), (SET, [1, b"member"]), (MAP, [1, b"value"])):
@@ -41,7 +41,7 @@ async def test_what_users_store_is_refused_at_once_with_budget_and_use() -> None
 
 
 async def test_everything_else_goes_on() -> None:
-    world = World()
+    world = ReplicaWorld()
     client = await opened(world)
     await run(world, command(client, QUEUE, [1, b"item"]))
     await run(world, command(client, MAP, [1, b"value"]))
@@ -56,7 +56,7 @@ async def test_everything_else_goes_on() -> None:
 
 
 async def test_a_new_client_can_open_and_make_room() -> None:
-    world = World()
+    world = ReplicaWorld()
     await run(world, command(await opened(world), QUEUE, [1, b"item"]))
     fill(world, 2.0)
     newcomer = world.client("newcomer")
@@ -64,7 +64,7 @@ async def test_a_new_client_can_open_and_make_room() -> None:
 
 
 async def test_beyond_the_reserve_small_records_are_refused_too() -> None:
-    world = World()
+    world = ReplicaWorld()
     client = await opened(world)
     await run(world, command(client, LOCK, [1]))
     fill(world, 1.2)
@@ -73,11 +73,11 @@ async def test_beyond_the_reserve_small_records_are_refused_too() -> None:
 
 
 async def test_what_was_applied_before_is_answered_also_by_a_full_node() -> None:
-    world = World()
+    world = ReplicaWorld()
     client = await opened(world)
     call = command(client, QUEUE, [1, b"item"])
     await settle()
-    world.deliver(world.flights[0], again=True)
+    world.arrive(world.network.flights[0], again=True)
     world.commit()
     fill(world)
     client.link_down("a")
@@ -88,11 +88,11 @@ async def test_what_was_applied_before_is_answered_also_by_a_full_node() -> None
 
 async def test_a_call_in_doubt_is_not_called_refused() -> None:
     """The first attempt may lie in the log of a leader that is gone: only its deadline ends the doubt."""
-    world = World()
+    world = ReplicaWorld()
     client = await opened(world)
     call = command(client, QUEUE, [1, b"item"], timeout_s=2.0)
     await settle()
-    world.flights.clear()
+    world.network.lose()
     client.link_down("a")
     client.link_up("a")
     fill(world)
@@ -104,11 +104,11 @@ async def test_a_call_in_doubt_is_not_called_refused() -> None:
 
 
 async def test_a_call_in_doubt_succeeds_when_there_is_room_again() -> None:
-    world = World()
+    world = ReplicaWorld()
     client = await opened(world)
     call = command(client, QUEUE, [1, b"item"])
     await settle()
-    world.flights.clear()
+    world.network.lose()
     client.link_down("a")
     client.link_up("a")
     fill(world)

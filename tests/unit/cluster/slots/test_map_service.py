@@ -12,7 +12,7 @@ from casty.distributed.machines.map import CONTAINS, FOR_EVER, GET, PUT, PUT_FOR
 from casty.distributed.machines.watching import ALL, ENTRIES, NOTHING, WATCH
 from casty.wire.pack import pack, unpack
 from tests.kit.gateways import Answers
-from tests.unit.cluster.replica_world import World
+from tests.unit.cluster.replica_world import ReplicaWorld
 
 TICK_NS = 10_000_000
 PROOF = b"sixteen bytes it"
@@ -25,7 +25,7 @@ class Leader:
     """One session, and reads, without a gateway."""
 
     def __init__(self) -> None:
-        self.world = World()
+        self.world = ReplicaWorld()
         self.replica = self.world.replicas["a"]
         self.group = cast(Any, self.world.groups["a"])
         self.answers = Answers()
@@ -45,7 +45,7 @@ class Leader:
         self.calls += 1
         entry = [COMMAND, self.number, self.seq, self.seq, 1, MAP, name, list(command)]
         self.replica.write(self.group, pack(entry), PROOF, self.answers, self.calls)
-        self.pass_ticks(ticks)
+        self.skip_ticks(ticks)
         self.world.commit()
         return self.answers.latest[self.calls]
 
@@ -57,8 +57,8 @@ class Leader:
             self.replica.serve_read(self.group.core.reads.pop(0))
         return self.answers.latest.get(self.calls)
 
-    def pass_ticks(self, count: int) -> None:
-        self.world.clock.now_ns += count * TICK_NS
+    def skip_ticks(self, count: int) -> None:
+        self.world.clock.skip_to(self.world.clock.now() + count * TICK_NS)
 
     def proposed(self) -> list[Any]:
         return [unpack(entry.data) for entry in self.world.pending]
@@ -71,21 +71,21 @@ def leader() -> Leader:
 
 def test_a_read_of_a_key_that_is_over_waits_for_the_log_to_say_so(leader: Leader) -> None:
     leader.do(b"k", PUT_FOR, b"v", 5)
-    leader.pass_ticks(5)
+    leader.skip_ticks(5)
     assert leader.read(b"k", GET) == [OK, b"v"], "up to a tick late"
-    leader.pass_ticks(1)
+    leader.skip_ticks(1)
     for query, absence in ((GET, None), (CONTAINS, False), (TTL, None)):
         assert leader.read(b"k", query) is None, "the next leader may not think so yet"
         assert leader.proposed()[-1][::2] == [LAPSE, [b"k"]]
         leader.world.commit()
         assert leader.answers.latest[leader.calls] == [OK, absence]
         leader.do(b"k", PUT_FOR, b"v", 5)
-        leader.pass_ticks(6)
+        leader.skip_ticks(6)
 
 
 def test_a_read_that_waits_for_the_log_hears_that_the_leadership_ended(leader: Leader) -> None:
     leader.do(b"k", PUT_FOR, b"v", 5)
-    leader.pass_ticks(6)
+    leader.skip_ticks(6)
     assert leader.read(b"k", GET) is None
     leader.world.elect("b")
     assert leader.answers.latest[leader.calls] != [OK, None]
@@ -104,11 +104,11 @@ def test_time_goes_on_however_late_the_leader_s_own_entries_are_committed(leader
 def test_time_is_told_before_a_time_to_live_counts_from_it(leader: Leader) -> None:
     leader.do(b"old", PUT_FOR, b"v", 100)
     first = leader.replica.machine.time
-    leader.pass_ticks(60)
+    leader.skip_ticks(60)
     leader.do(b"k", PUT_FOR, b"v", 100)
     assert leader.replica.machine.time == first + 60
     leader.do(b"k2", PUT_FOR, b"v", 100)
-    leader.pass_ticks(30)
+    leader.skip_ticks(30)
     assert leader.read(b"k", TTL) == [OK, 71] and leader.read(b"old", TTL) == [OK, 11]
     leader.do(b"old", TOUCH, 10)
     assert leader.read(b"old", TTL) == [OK, 11]
@@ -120,7 +120,7 @@ def test_time_is_told_before_a_time_to_live_counts_from_it(leader: Leader) -> No
 
 def test_a_heartbeat_lets_go_of_what_nobody_asks_for(leader: Leader) -> None:
     leader.do(b"k", PUT_FOR, b"v", 5)
-    leader.pass_ticks(6)
+    leader.skip_ticks(6)
     leader.replica.tick(leader.group, leader.world.clock.now())
     assert leader.proposed()[-1][::2] == [LAPSE, [b"k"]]
     leader.world.commit()

@@ -20,7 +20,8 @@ from casty.distributed.machines.lock import ACQUIRE, RELEASE
 from casty.distributed.machines.queue import DEQUEUE, ENQUEUE
 from casty.errors import RemoteProtocolError
 from casty.wire.pack import pack
-from tests.unit.cluster.replica_world import World
+from tests.kit.gateways import Answers
+from tests.unit.cluster.replica_world import ReplicaWorld
 
 OURS, THEIRS = b"0123456789abcdef", b"fedcba9876543210"
 PROOFS = [b"", b"\x00", OURS[:-1], OURS + b"0", THEIRS, b"1"]
@@ -30,21 +31,18 @@ class Slot:
     """A slot with two sessions that are written to directly, under any proof."""
 
     def __init__(self) -> None:
-        self.world = World()
+        self.world = ReplicaWorld()
         self.ours, self.theirs = (self.ask(b"", OPEN, proof, b"g")[1] for proof in (OURS, THEIRS))
 
     def ask(self, proof: bytes, *entry: object) -> list[Any]:
-        replies: list[list[Any]] = []
-        answers = cast(
-            Any, type("ReplySink", (), {"add": lambda self, call_id, reply: replies.append(reply)})()
-        )
+        answers = Answers()
         self.before = len(self.world.pending)
         node = cast(str, self.world.leader)
         group = cast(Any, self.world.groups[node])
         self.world.replicas[node].write(group, pack(list(entry)), proof, answers, 1)
         self.is_proposed = len(self.world.pending) > self.before
         self.world.commit()
-        return replies[-1]
+        return answers.replies[-1]
 
     def keep_alive(self, session: int, proof: object, abandoned: list[Any]) -> list[Any]:
         node = cast(str, self.world.leader)
@@ -102,10 +100,9 @@ def test_a_leader_that_may_be_behind_says_of_no_session_that_it_is_none() -> Non
     slot.world.elect("b", survivors=1)
     entry = [COMMAND, slot.theirs + 1, 1, 1, 1, COUNTER, b"c", [ADD, 1]]
     group = cast(Any, slot.world.groups["b"])
-    replies: list[list[Any]] = []
-    answers = cast(Any, type("ReplySink", (), {"add": lambda self, call_id, reply: replies.append(reply)})())
+    answers = Answers()
     slot.world.replicas["b"].write(group, pack(entry), b"later", answers, 1)
-    assert replies[-1][0] == BUSY
+    assert answers.replies[-1][0] == BUSY
     slot.world.commit()
     session = max(slot.world.machine.sessions)
     assert slot.ask(b"later", COMMAND, session, 1, 1, 1, COUNTER, b"c", [ADD, 1]) == [OK, 1]

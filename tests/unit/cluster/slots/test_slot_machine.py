@@ -344,7 +344,7 @@ STEPS = st.lists(
 )
 
 
-class World:
+class Repeaters:
     """Clients that repeat themselves, a machine, and one that is dumped and loaded on the way."""
 
     def __init__(self) -> None:
@@ -439,10 +439,10 @@ class World:
 @settings(max_examples=150, deadline=None)
 @given(STEPS)
 def test_any_entries_in_any_order_any_number_of_times(steps: list[tuple[Any, ...]]) -> None:
-    world = World()
+    repeaters = Repeaters()
     for step in steps:
-        world.step(step)
-        world.check()
+        repeaters.step(step)
+        repeaters.check()
 
 
 # -- pages of entities

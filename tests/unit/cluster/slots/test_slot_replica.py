@@ -27,7 +27,7 @@ from casty.errors import RemoteProtocolError
 from casty.limits import MAX_GENERATION
 from casty.wire.pack import pack
 from tests.kit.gateways import Answers
-from tests.unit.cluster.replica_world import TTL_S, World
+from tests.unit.cluster.replica_world import TTL_S, ReplicaWorld
 
 WINDOW = Settings(slots=1).max_window_replies
 PROOF = b"sixteen bytes it"
@@ -37,7 +37,7 @@ class Leader:
     """One session, written to directly: no gateway keeps it honest."""
 
     def __init__(self) -> None:
-        self.world = World()
+        self.world = ReplicaWorld()
         self.replica = self.world.replicas["a"]
         self.group = cast(Any, self.world.groups["a"])
         self.number = self.write(OPEN, PROOF, b"gateway")[1]
@@ -126,12 +126,12 @@ def test_a_new_leader_calls_nothing_lost_before_it_has_applied_what_it_inherited
 
 def test_a_new_leader_gives_a_fresh_time_to_live(leader: Leader) -> None:
     ttl_ns = int(TTL_S * 1_000_000_000)
-    leader.world.clock.now_ns += ttl_ns - 1
+    leader.world.clock.skip_to(leader.world.clock.now() + ttl_ns - 1)
     leader.world.elect("b")
-    leader.world.clock.now_ns += ttl_ns
+    leader.world.clock.skip_to(leader.world.clock.now() + ttl_ns)
     leader.world.tick()
     assert leader.world.pending == []
-    leader.world.clock.now_ns += 1
+    leader.world.clock.skip_to(leader.world.clock.now() + 1)
     leader.world.tick()
     assert [entry.data for entry in leader.world.pending] == [pack([EXPIRE, leader.number])]
 
@@ -139,7 +139,7 @@ def test_a_new_leader_gives_a_fresh_time_to_live(leader: Leader) -> None:
 def test_without_a_lease_nobody_is_kept_alive_and_nobody_expires(leader: Leader) -> None:
     leader.group.core.has_lease = False
     assert leader.replica.keep_alive(leader.group, [0, 1, leader.number, [], [], [], 1, PROOF])[1] == BUSY
-    leader.world.clock.now_ns += 10 * int(TTL_S * 1_000_000_000)
+    leader.world.clock.skip(10 * TTL_S)
     leader.world.tick()
     assert leader.world.pending == []
 

@@ -40,7 +40,7 @@ from casty.wire.pack import pack
 from tests.kit.clock import settle
 from tests.kit.gateways import Answers
 from tests.unit.cluster.replica_calls import acquire, add, arrive, opened, release, run, task
-from tests.unit.cluster.replica_world import NODES, TTL_S, Client, World
+from tests.unit.cluster.replica_world import NODES, TTL_S, Client, ReplicaWorld
 
 REPLIES = 16
 ROOM = MORE_ROOM * REPLIES
@@ -54,7 +54,7 @@ class Untrue:
     """Writes what it likes to the leader of a slot, under sessions of its own."""
 
     def __init__(self, **options: Any) -> None:
-        self.world = World(max_window_replies=REPLIES, **options)
+        self.world = ReplicaWorld(max_window_replies=REPLIES, **options)
         self.taken = Answers()
         self.calls = self.two = 0
         self.one, self.two = (self.ask(OPEN, name, b"g")[1] for name in (b"1", b"2"))
@@ -296,8 +296,8 @@ def test_whatever_an_untrue_gateway_sends_under_whatever_leaders(timeline: list[
 # -- a true gateway
 
 
-def drop_requests(world: World) -> None:
-    world.flights = [one for one in world.flights if not one.to_node]
+def drop_requests(world: ReplicaWorld) -> None:
+    world.network.lose(lambda one: one.message.to_node)
 
 
 def reconnect(client: Client) -> None:
@@ -311,7 +311,7 @@ def permit(client: Client, permits: int) -> Any:
     return task(client.gateway.wait(SEMAPHORE, b"s", [ACQUIRE, permits, 1], timeout_s=5.0))
 
 
-async def holding(world: World, client: Client, count: int) -> list[Any]:
+async def holding(world: ReplicaWorld, client: Client, count: int) -> list[Any]:
     return [(await run(world, permit(client, count)))[1] for _ in range(count)]
 
 
@@ -321,7 +321,7 @@ def give_back(client: Client, grant: Any, timeout_s: float) -> Any:
 
 
 async def test_the_oldest_gets_through_however_much_was_answered_behind_it() -> None:
-    world = World(max_window_replies=REPLIES)
+    world = ReplicaWorld(max_window_replies=REPLIES)
     client = await opened(world)
     grants = await holding(world, client, 30)
     oldest = add(client, timeout_s=None)
@@ -340,7 +340,7 @@ async def test_the_oldest_gets_through_however_much_was_answered_behind_it() -> 
 
 
 async def test_the_oldest_gets_through_however_long_the_replies_behind_it_are() -> None:
-    world = World(max_window_replies=REPLIES, max_window_bytes=1024)
+    world = ReplicaWorld(max_window_replies=REPLIES, max_window_bytes=1024)
     client = await opened(world)
     oldest = add(client, timeout_s=None)
     await settle()
@@ -358,7 +358,7 @@ async def test_the_oldest_gets_through_however_long_the_replies_behind_it_are() 
 
 async def test_more_holds_than_the_window_has_room_for_are_given_up_at_once() -> None:
     """A client that was out of reach for a TTL lost them all; every one is free afterwards."""
-    world = World(max_window_replies=REPLIES)
+    world = ReplicaWorld(max_window_replies=REPLIES)
     client = await opened(world)
     grants = await holding(world, client, 3 * ROOM)
     client.gateway.core.keep_alive.lose_all(client.gateway.sessions_by_slot[0], "lost", abandon=True)
@@ -369,7 +369,7 @@ async def test_more_holds_than_the_window_has_room_for_are_given_up_at_once() ->
 
 
 async def test_more_releases_than_the_window_has_room_for_are_lost_and_made_good() -> None:
-    world = World(max_window_replies=REPLIES)
+    world = ReplicaWorld(max_window_replies=REPLIES)
     client = await opened(world)
     grants = await holding(world, client, 3 * ROOM)
     releases = [give_back(client, grant, 1.0) for grant in grants]
@@ -386,7 +386,7 @@ async def test_more_releases_than_the_window_has_room_for_are_lost_and_made_good
 
 async def test_a_client_whose_calls_are_all_lost_does_not_fill_its_window_with_withdrawals() -> None:
     """Only its keep-alives come through, so only they can say what need not be remembered any more."""
-    world = World(max_window_replies=REPLIES)
+    world = ReplicaWorld(max_window_replies=REPLIES)
     client = await opened(world)
     for _ in range(2 * MORE_ROOM):
         calls = [add(client, timeout_s=0.5) for _ in range(TRUE_WINDOW)]
@@ -401,7 +401,7 @@ async def test_a_client_whose_calls_are_all_lost_does_not_fill_its_window_with_w
 
 
 async def test_outcomes_of_more_than_the_window_has_room_for_are_confirmed() -> None:
-    world = World(max_window_replies=REPLIES)
+    world = ReplicaWorld(max_window_replies=REPLIES)
     client, other = await opened(world), await opened(world, "o")
     await run(world, acquire(other))
     _, second = await run(world, acquire(other, name=b"m"))
@@ -422,7 +422,7 @@ async def test_outcomes_of_more_than_the_window_has_room_for_are_confirmed() -> 
 
 
 async def test_thousands_that_wait_are_granted_one_after_the_other() -> None:
-    world = World(max_window_replies=REPLIES)
+    world = ReplicaWorld(max_window_replies=REPLIES)
     client, other = await opened(world), await opened(world, "o")
     _, grant = await run(world, acquire(other))
     waiting = [acquire(client, timeout_s=None) for _ in range(1_500)]
@@ -437,7 +437,7 @@ async def test_thousands_that_wait_are_granted_one_after_the_other() -> None:
 
 
 async def test_thousands_that_arrived_are_tripped_at_once_under_the_next_leader() -> None:
-    world = World(max_window_replies=REPLIES)
+    world = ReplicaWorld(max_window_replies=REPLIES)
     client, other = await opened(world), await opened(world, "o")
     arrivals = [arrive(client, "c", 2, timeout_s=None) for _ in range(1_500)]
     await world.run()

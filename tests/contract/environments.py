@@ -1,4 +1,4 @@
-"""Worlds in which the contract is tried, and what they need."""
+"""Environments in which the contract is tried, and what they need."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LIMIT_S = 20.0
 
 
 @dataclass(frozen=True)
-class World:
+class Environment:
     """Somewhere to run a coroutine with ``runtime.current()`` set.
 
     Parameters

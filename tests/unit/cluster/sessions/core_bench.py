@@ -1,4 +1,4 @@
-"""A `SessionCore` alone: its surroundings as plain fields, its alarms as a table, its effects as a list."""
+"""A `SessionCore` alone: its surroundings as plain fields, its alarms as timers, its effects as a list."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from casty.config import SECOND_NS, Settings
 from casty.distributed.machines.base import Reply
 from casty.errors import Refused
 from casty.wire.pack import pack
+from tests.kit.clock import ManualClock, ManualTimer
 from tests.kit.gateways import Routes, nodes_up
 
 __all__ = ["DRIFT", "NODES", "TTL_S", "Bench", "Place", "is_send"]
@@ -69,9 +70,9 @@ class Bench:
 
     def __init__(self, slots: int = 1, settings: Settings | None = None) -> None:
         self.place = Place(slots)
-        self.now_ns = SECOND_NS
+        self.clock = ManualClock()
         self.drawn = 0
-        self.alarms: dict[Alarm, int] = {}
+        self.timers: dict[Alarm, ManualTimer] = {}
         self.effects: list[Effect] = []
         self.core = SessionCore(self.place, settings or Settings(), b"bench", self._attempt, lambda count: 0)
 
@@ -84,7 +85,7 @@ class Bench:
         found = []
         queue: list[inputs.Input] = [one]
         while queue:
-            for effect in self.core.step(self.now_ns, queue.pop(0)):
+            for effect in self.core.step(self.clock.now(), queue.pop(0)):
                 if isinstance(effect, out.WakeAt):
                     self._set(effect)
                 elif isinstance(effect, out.Hint):
@@ -96,26 +97,26 @@ class Bench:
         return found
 
     def _set(self, one: out.WakeAt) -> None:
-        if one.when_ns is None:
-            self.alarms.pop(one.alarm, None)
-        else:
-            self.alarms[one.alarm] = one.when_ns
+        timer = self.timers.pop(one.alarm, None)
+        if timer is not None:
+            timer.cancel()
+        if one.when_ns is not None:
+            self.timers[one.alarm] = self.clock.call_at(one.when_ns, self._wake, one.alarm)
+
+    def _wake(self, alarm: Alarm) -> None:
+        del self.timers[alarm]
+        self.give(inputs.Woken(alarm))
 
     def advance(self, seconds: float) -> list[Effect]:
         """Let time pass, with every alarm at its instant."""
-        return self.until(self.now_ns + int(seconds * SECOND_NS))
+        return self.advance_to(self.clock.now() + int(seconds * SECOND_NS))
 
-    def until(self, end_ns: int) -> list[Effect]:
+    def advance_to(self, until_ns: int) -> list[Effect]:
         """Let time pass until an instant."""
-        found = []
-        for _ in range(MOST_STEPS):
-            alarm = min(self.alarms, key=lambda one: (self.alarms[one], one), default=None)
-            if alarm is None or self.alarms[alarm] > end_ns:
-                self.now_ns = end_ns
-                return found
-            self.now_ns = max(self.now_ns, self.alarms.pop(alarm))
-            found += self.give(inputs.Woken(alarm))
-        raise AssertionError("the alarms never end")
+        before = len(self.effects)
+        for count, _ in enumerate(self.clock.instants(until_ns)):
+            assert count < MOST_STEPS, "the alarms never end"
+        return self.effects[before:]
 
     # -- calls
 
@@ -124,14 +125,14 @@ class Bench:
     ) -> Call:
         """Return a new command; it is still to begin."""
         timeout_ns = None if timeout_s is None else int(timeout_s * SECOND_NS)
-        call = Call(OP_WRITE, (kind, entity), self.now_ns, timeout_ns)
+        call = Call(OP_WRITE, (kind, entity), self.clock.now(), timeout_ns)
         call.command = command
         return call
 
     def read(self, kind: int, query: list[object], timeout_s: float | None = None) -> Call:
         """Return a new question; it is still to begin."""
         timeout_ns = None if timeout_s is None else int(timeout_s * SECOND_NS)
-        call = Call(OP_READ, (kind, b"it"), self.now_ns, timeout_ns)
+        call = Call(OP_READ, (kind, b"it"), self.clock.now(), timeout_ns)
         call.payload = pack([kind, b"it", query])
         return call
 
