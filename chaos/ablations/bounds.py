@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from casty.cluster.control.machine import ControlMachine
+from casty.cluster.node.openings import Openings
 from casty.cluster.sessions.core.call_table import CallTable
 from casty.cluster.sessions.core.client_sessions import CallSessions
 from casty.cluster.sessions.core.life import CallEvent
@@ -106,7 +107,17 @@ def _version_of_nothing(right: Any) -> Any:
     return region
 
 
+def _opens_for_ever(_openings: Openings, _now_ns: int) -> bool:
+    """A link may open as many sessions as the slots take."""
+    return True
+
+
 BOUNDS = (
+    shown(
+        Planted("sessions-without-end", "bound of sessions", "", Openings, "takes", _opens_for_ever),
+        "tests/cluster/test_floods_over_sockets.py"
+        "::test_a_link_that_opens_sessions_without_end_is_put_off_and_nobody_else",
+    ),
     Planted("log-never-compacted", "bound of logs", "mixed", Core, "compact", _never_compacts),
     Planted("log-bytes-ignored", "bound of logs", "mixed", Core, "is_log_full", property(_is_full_by_number)),
     bug_in("log-kept-for-the-dead", "bound of logs", "mixed", Core, "compact", _for_who_is_behind),

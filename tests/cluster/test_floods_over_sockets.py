@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from casty import ClusterClient, ClusteredActorSystem, Settings
-from casty.cluster.multiraft.proposals import BAD, OK
+from casty.cluster.multiraft.proposals import BAD, BUSY, OK
+from casty.cluster.node import openings
 from casty.cluster.node.request_handler import MAX_ROWS
 from casty.cluster.slots.operations import AT_ONCE, OP_READ, OP_WRITE
 from casty.cluster.slots.schema import COMMAND, OPEN
@@ -84,6 +85,24 @@ async def test_who_asks_for_more_than_it_reads_is_answered_when_it_reads() -> No
             assert len(rows) == 1 or sum(len(row[1][1]) for row in rows) < 2 * len(LARGE)
             replies.update((row[0], row[1][0]) for row in rows)
         assert set(replies.values()) == {OK} and list(replies) == list(range(500))
+
+
+async def test_a_link_that_opens_sessions_without_end_is_put_off_and_nobody_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(openings, "AT_ONCE", 20)
+    monkeypatch.setattr(openings, "EACH_NS", 1_000_000_000_000)
+    async with one_node() as (system, client, link, epoch):
+        rows = [
+            [number, 0, epoch, OP_WRITE, pack([OPEN, b"try-%d" % number, b"gate"]), b"p" * 16]
+            for number in range(30)
+        ]
+        replies = await link.ask(rows)
+        assert [replies[number][0] for number in range(30)] == [OK] * 20 + [BUSY] * 10
+        machine = system._node.requests.slots[0].machine
+        assert len(machine.sessions) == 20
+        assert await client.distributed().counter("others").increment() == 1
+        assert len(machine.sessions) == 21
 
 
 async def test_a_long_frame_of_requests_is_taken_in_parts() -> None:

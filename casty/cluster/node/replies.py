@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from casty.cluster.node.openings import Openings
 from casty.cluster.slots.operations import AT_ONCE
 from casty.distributed.machines.base import TOO_LARGE
 from casty.errors import MessageTooLarge
@@ -54,7 +55,16 @@ class LinkReplySink:
     request that was under way then, and `_put_off` one per read of those.
     """
 
-    __slots__ = ("_dirty", "_is_deferred", "_items", "_link", "_put_off", "_size_bytes", "is_full")
+    __slots__ = (
+        "_dirty",
+        "_is_deferred",
+        "_items",
+        "_link",
+        "_put_off",
+        "_size_bytes",
+        "is_full",
+        "openings",
+    )
 
     def __init__(self, link: Outbound, dirty: list[LinkReplySink | LocalReplySink]) -> None:
         self._link = link
@@ -63,6 +73,8 @@ class LinkReplySink:
         self._put_off: deque[Callable[[], None]] = deque()
         self._is_deferred = False
         self._dirty = dirty
+        self.openings = Openings()
+        """How many sessions the other end opened over this link lately."""
         self.is_full = False
         """Whether answers have to wait, so that no read should be done now: see `put_off`."""
 

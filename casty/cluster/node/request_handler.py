@@ -20,7 +20,16 @@ from casty.cluster.control.replica import CONTROL, ControlReplica
 from casty.cluster.control.topology import LeaderTable
 from casty.cluster.multiraft.host import Group, Host, Replica
 from casty.cluster.multiraft.numbers import group_of, slot_of
-from casty.cluster.multiraft.proposals import BAD, NOT_LEADER, OK, UNKNOWN, Late, ReadReplySink, ReplySink
+from casty.cluster.multiraft.proposals import (
+    BAD,
+    BUSY,
+    NOT_LEADER,
+    OK,
+    UNKNOWN,
+    Late,
+    ReadReplySink,
+    ReplySink,
+)
 from casty.cluster.node.boundary import Boundary
 from casty.cluster.node.course import voting
 from casty.cluster.node.links import Links
@@ -43,14 +52,14 @@ from casty.cluster.slots.operations import (
     ROW_SLOT,
 )
 from casty.cluster.slots.replica import SlotReplica
-from casty.cluster.slots.schema import may_be_of_client
+from casty.cluster.slots.schema import OPENINGS, PACKED_KIND, may_be_of_client
 from casty.config import BOUNDS, Settings
 from casty.distributed.machines.base import CODE, QUEUED, TOO_LARGE
 from casty.errors import EncodingError, RemoteProtocolError
 from casty.events import Redirected
 from casty.limits import MAX_ITEMS, MAX_NUMBER
 from casty.parts import Parts
-from casty.ports import Runtime
+from casty.ports import Clock, Runtime
 from casty.transport.connection import Connection
 from casty.transport.output_batch import OutputBatch
 from casty.transport.shares import InShares
@@ -70,6 +79,9 @@ MAX_ROWS = 10_000
 
 FORGOTTEN_AT_ONCE = 512
 """Watches of a link that is gone that are forgotten in one turn: about a millisecond."""
+
+_OPENINGS = tuple(bytes((kind,)) for kind in OPENINGS)
+"""How the kinds of these entries are packed."""
 
 LATE_AT_ONCE = 512
 """Calls that are told in one turn that somebody else leads: about a millisecond, with the frames."""
@@ -210,9 +222,11 @@ class RequestHandler:
         role: int,
     ) -> None:
         asked = operation & ~RELAY
-        if role < PEER and asked == OP_WRITE and not may_be_of_client(payload):
-            answers.add(call_id, [BAD, "slot entry: expected a kind of structure that clients write"])
-            return
+        if role < PEER and asked == OP_WRITE:
+            refused = _refused(answers, payload, self._node.runtime.clock)
+            if refused is not None:
+                answers.add(call_id, refused)
+                return
         group = self._node.host.groups.get(group_of(slot))
         if group is None or not group.is_leading or group.epoch != epoch:
             self._redirect(answers, call_id, slot, epoch, operation, payload, proof)
@@ -489,6 +503,19 @@ class RequestHandler:
 def _forgotten(step: None) -> None:
     """Forget nothing besides: asking for the step did it."""
     del step
+
+
+def _refused(answers: ReplySink, payload: bytes, clock: Clock) -> list[object] | None:
+    """Return what a client is answered whose write is not proposed; None for all others."""
+    if not may_be_of_client(payload):
+        return [BAD, "slot entry: expected a kind of structure that clients write"]
+    if (
+        payload[PACKED_KIND : PACKED_KIND + 1] in _OPENINGS
+        and isinstance(answers, LinkReplySink)
+        and not answers.openings.takes(clock.now())
+    ):
+        return [BUSY, "this link opened very many sessions; it may open more in a moment"]
+    return None
 
 
 def _rows_of(body: bytes, most: int) -> list[Any]:
