@@ -380,9 +380,8 @@ class ClientCore:
                 hints = hints_of_delta(delta)
             case _:
                 raise RemoteProtocolError("topology: expected [whole or delta, its fields]")
-        known = self._topology
-        if known is not None and new == known:
-            new = known  # links that say the same share what they said
+        # Links that say the same share what they said, also while this client does not go by it yet.
+        new = next((known for known in (self._topology, *self._told.values()) if known == new), new)
         self._told[connection] = new
         self._on_snapshot(new, hints)
         self._sort()

@@ -21,6 +21,7 @@ from casty.errors import CastyError, EncodingError
 
 from ..checks.step.actors import Activation, ActorChecks
 from ..checks.violation import Violation
+from .deaths import died_since
 from .recorder import OperationContext, RunRecorder
 
 if TYPE_CHECKING:
@@ -145,19 +146,15 @@ async def probe_entities(
     What a node has when it dies is lost, and what is on the way to it: a death during the probes costs a question,
     which is asked again. Two do not happen.
     """
-    starts = _starts(recorder)
+    began_ns = recorder.world.now_ns
     for entity in ("entity-1", "entity-2", "entity-3"):
         wrong = await _ask_once(recorder, process, client, entity, within_s)
-        if wrong is not None and _starts(recorder) != starts:
+        if wrong is not None and died_since(recorder.world, began_ns):
             recorder.goal("an entity was asked again")
             wrong = await _ask_once(recorder, process, client, entity, within_s)
         if wrong is not None:
             recorder.violations.append(wrong)
             return
-
-
-def _starts(recorder: RunRecorder) -> int:
-    return sum(process.starts for process in recorder.world.processes.values())
 
 
 async def _ask_once(

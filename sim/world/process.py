@@ -99,6 +99,8 @@ class Process:
         self.is_up = False
         self.is_paused = False
         self.starts = 0
+        self.started_ns = 0
+        """When it was started last, by the world's time."""
         self.is_retired = False
         """It went for good: nobody starts it again."""
         self.memory_bytes = MEMORY_BYTES
@@ -120,6 +122,7 @@ class Process:
         label = f"{self.name}/{self.starts}"
         incarnation = Incarnation(self.name, self.starts, self.clock, world.draws.key("turn", label))
         self.starts += 1
+        self.started_ns = world.loop.now_ns
         self.incarnation = incarnation
         world.loop.run_on(self.clock, incarnation)
         event_sink = EventSink()
