@@ -381,7 +381,8 @@ class ClientCore:
             case _:
                 raise RemoteProtocolError("topology: expected [whole or delta, its fields]")
         # Links that say the same share what they said, also while this client does not go by it yet.
-        new = next((known for known in (self._topology, *self._told.values()) if known == new), new)
+        said = [*self._told.values()] if self._topology is None else [self._topology, *self._told.values()]
+        new = next((known for known in said if known == new), new)
         self._told[connection] = new
         self._on_snapshot(new, hints)
         self._sort()

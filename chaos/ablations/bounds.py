@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from casty.cluster.control.machine import ControlMachine
+from casty.cluster.control.topology import Topology
 from casty.cluster.node.openings import Openings
 from casty.cluster.sessions.core.call_table import CallTable
 from casty.cluster.sessions.core.client_sessions import CallSessions
@@ -107,12 +108,18 @@ def _version_of_nothing(right: Any) -> Any:
     return region
 
 
+def _never_the_same(_one: Topology, _other: object) -> bool:
+    """Equal topologies are kept once for each link."""
+    return False
+
+
 def _opens_for_ever(_openings: Openings, _now_ns: int) -> bool:
     """A link may open as many sessions as the slots take."""
     return True
 
 
 BOUNDS = (
+    Planted("topologies-apart", "bound of tables", "entities", Topology, "__eq__", _never_the_same),
     shown(
         Planted("sessions-without-end", "bound of sessions", "", Openings, "takes", _opens_for_ever),
         "tests/cluster/test_floods_over_sockets.py"
