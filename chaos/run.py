@@ -122,7 +122,13 @@ class _Run:
                 ]
                 await self._work({client.name: client for client in clients})
                 prober = await self._client(stack, "prober")
-                await probe(self._recorder, cast("Process", prober), prober.client, Patience(1, PROBE_S, 0.0))
+                await probe(
+                    self._recorder,
+                    cast("Process", prober),
+                    prober.client,
+                    Patience(1, PROBE_S, 0.0),
+                    silent_s=0.0,
+                )
         finally:
             await self._cluster.stop()
         self._check()

@@ -274,7 +274,7 @@ class Execution:
         within_s = self._longest_ttl_s + 10.0
         patience = Patience(self._settings.slots, within_s, self._longest_ttl_s)
         patience.follow(self._world.trace)
-        await client.run(probe(self._recorder, client, value, patience))
+        await client.run(probe(self._recorder, client, value, patience, self._settings.unreachable_after_s))
         if any(fault.kind == "memory" for fault in self._plan.faults):
             await client.run(probe_growth(self._recorder, client, value, self._settings.slots))
         if self._has_actors and self._plan.cluster.can_host(self._present()):

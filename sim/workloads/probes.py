@@ -14,7 +14,9 @@ from casty.distributed.machines.barrier import WAITING
 from casty.distributed.machines.base import BARRIER, COUNTER, QUEUE
 from casty.distributed.machines.queue_shapes import RESERVED
 from casty.distributed.queue import Queue
+from casty.transport.link_watch import MISSED_PINGS
 
+from ..checks.step.introspection import gateway_of
 from ..checks.violation import Violation
 from ..history import Value
 from ..plans.plan import PlannedOperation
@@ -38,8 +40,17 @@ _GRANTED, _ENDS_WELL, _SERVES_AGAIN = 27, 46, 54
 _OF_ONE = ("lock.acquire", "rw_lock.acquire", "election.acquire")
 
 
-async def probe(recorder: RunRecorder, process: Process, client: ClusterClient, patience: Patience) -> None:
-    """Use everything once more, from one client; what does not work in time is a violation (27, 46)."""
+async def probe(
+    recorder: RunRecorder, process: Process, client: ClusterClient, patience: Patience, silent_s: float
+) -> None:
+    """Use everything once more, from one client; what does not work in time is a violation (27, 46).
+
+    Parameters
+    ----------
+    silent_s
+        A link that says nothing for so long is asked, and found dead somewhat later.
+    """
+    await _until_sessions_last(recorder, process, client, patience, silent_s * (1 + 1 / MISSED_PINGS))
     await _until_nobody_waits(recorder, client, patience)
     for structure in _PROBED:
         entities = recorder.history.by_entity(structure)
@@ -115,6 +126,23 @@ def _one_of_each_slot(slots: int, structure: str = "counter", structure_kind: in
         if slot not in seen:
             seen[slot] = None
             yield name
+
+
+async def _until_sessions_last(
+    recorder: RunRecorder, process: Process, client: ClusterClient, patience: Patience, found_s: float
+) -> None:
+    """Wait until no session may end before a link is found dead: its end leaves a call over such a link in doubt."""
+    gateway, began_ns = gateway_of(client), recorder.world.now_ns
+
+    def last() -> bool:
+        least_ns = process.clock.now() + round(found_s * 1e9)
+        sessions = () if gateway is None else gateway.sessions_by_slot.values()
+        return all(session.number is None or session.covered_until_ns > least_ns for session in sessions)
+
+    while recorder.world.now_ns < began_ns + patience.most_ns:
+        if last():
+            break
+        await asyncio.sleep(_LOOK_S)
 
 
 async def _until_nobody_waits(recorder: RunRecorder, client: ClusterClient, patience: Patience) -> None:

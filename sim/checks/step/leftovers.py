@@ -84,6 +84,7 @@ def kept_rows(settings: Settings, members: int, groups: int) -> Rows:
         "cluster.node.boundary.Boundary._rows": 2 * (members - 1),
         "cluster.node.request_handler.RequestHandler._answers": members,
         "cluster.node.replies.LinkReplySink": members,
+        "cluster.node.openings.Openings": members,
         "client.ClusterClient.recorded_shards": MAX_RECORDED,
         "client.ClusterClient.recorded_shards[]": 2 * MAX_RECORDED,
         "system.ClusteredActorSystem.recorded_shards": MAX_RECORDED,

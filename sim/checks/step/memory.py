@@ -42,9 +42,10 @@ class Budgets:
     def __init__(self) -> None:
         self._noted: dict[str, bool] = {}
         """The processes, in their incarnations, that were ever full or wrong: the others have no rows below."""
-        self._wrong_since: dict[str, tuple[str, int, int]] = {}
+        self._wrong_since: dict[str, tuple[str, int, tuple[int, int]]] = {}
         """Process in its incarnation -> what is wrong with its state, since when on its clock, and with which budget it
-        measured last: a fault may have given it another one between two looks, and by that one it was right."""
+        measured last and which one it has: a fault may have given it another one between two looks, and by that one it
+        was right, or it measured by the former one and was right by that."""
         self._full_at: dict[str, int] = {}
         """Process in its incarnation -> the budget of which it is full."""
         self._old_at: dict[str, tuple[int, int]] = {}
@@ -75,7 +76,7 @@ class Budgets:
         wrong = "" if process.is_paused else _wrong(budget)
         now_ns = process.clock.now()
         usage = budget.usage
-        measured_by = budget.room_bytes + usage.total - usage.mailboxes
+        measured_by = (budget.room_bytes + usage.total - usage.mailboxes, budget.budget_bytes)
         known = self._wrong_since.get(label)
         if known is None or known[0] != wrong or known[2] != measured_by:
             self._wrong_since[label] = (wrong, now_ns, measured_by)
