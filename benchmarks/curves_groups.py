@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import heapq
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from benchmarks.growth import Curve
@@ -70,7 +70,7 @@ class Timer:
 class Storage:
     """Durable at once."""
 
-    def persist(self, writes: Sequence[object], done: Callable[[], None]) -> None:
+    def persist(self, writes: Iterable[object], done: Callable[[], None]) -> None:
         """Take note of nothing."""
         del writes
         done()

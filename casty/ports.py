@@ -10,7 +10,7 @@ code above the seam and pass the same conformance tests.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -179,8 +179,11 @@ class GroupWrite(Protocol):
 class Storage(Protocol):
     """Where a node keeps terms, votes and logs."""
 
-    def persist(self, writes: Sequence[GroupWrite], done: Callable[[], None]) -> None:
-        """Make one turn's writes of all groups durable together, then call `done` on the loop."""
+    def persist(self, writes: Iterable[GroupWrite], done: Callable[[], None]) -> None:
+        """Make one turn's writes of all groups durable together, then call `done` on the loop.
+
+        The writes may be walked as often as is needed, and are the same each time.
+        """
 
 
 class Device(Protocol):

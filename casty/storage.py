@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 
 from casty.ports import GroupWrite
 
@@ -12,7 +12,7 @@ __all__ = ["MemoryStorage"]
 class MemoryStorage:
     """Calls every write done at once: it is as durable in memory as it will ever be."""
 
-    def persist(self, writes: Sequence[GroupWrite], done: Callable[[], None]) -> None:
+    def persist(self, writes: Iterable[GroupWrite], done: Callable[[], None]) -> None:
         """Call `done`."""
         del writes
         done()

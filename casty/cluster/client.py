@@ -104,7 +104,7 @@ class ClientCore:
         self._documents: dict[Connection, Assembly] = {}
         """Topologies that are arriving, one per link; a row goes with the last part, or with its link."""
         self._told: dict[Connection, Topology] = {}
-        """What each link said last, which the next delta there is of; a row goes with its link."""
+        """What each link said last, which the next delta there is of, the latest last; a row goes with its link."""
         self.peers = Peers(
             runtime, self._hello, settings, self, self.output, tls, address_map, secrets=secrets
         )
@@ -380,9 +380,13 @@ class ClientCore:
                 hints = hints_of_delta(delta)
             case _:
                 raise RemoteProtocolError("topology: expected [whole or delta, its fields]")
-        # Links that say the same share what they said, also while this client does not go by it yet.
-        said = [*self._told.values()] if self._topology is None else [self._topology, *self._told.values()]
-        new = next((known for known in said if known == new), new)
+        # Links that say the same share what they said: mostly what this client goes by, or, while it does not, what
+        # another link said just before.
+        self._told.pop(connection, None)
+        for known in (self._topology, next(reversed(self._told.values()), None)):
+            if known is not None and known == new:
+                new = known
+                break
         self._told[connection] = new
         self._on_snapshot(new, hints)
         self._sort()

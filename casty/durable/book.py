@@ -8,7 +8,7 @@ something that is not.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, Protocol
 
@@ -119,13 +119,13 @@ class Book(Storage):
 
     # -- writing
 
-    def persist(self, writes: Sequence[GroupWrite], done: Callable[[], None]) -> None:
+    def persist(self, writes: Iterable[GroupWrite], done: Callable[[], None]) -> None:
         """Make the writes durable and then call `done`; raises `DiskError` when nothing is written any more."""
         if self.halted is not None:
             raise self.halted
         self._first.persist(writes, partial(self._write, writes, done))
 
-    def _write(self, writes: Sequence[Any], done: Callable[[], None]) -> None:
+    def _write(self, writes: Iterable[Any], done: Callable[[], None]) -> None:
         for write in writes:
             self._put(write)
         if not self._batch.changes and not self._under_way:

@@ -144,7 +144,7 @@ def unpack(data: bytes) -> Plain:
             # Where no limits are given, no length may be more than that of all data: no more than ours.
             value: Plain = msgpack.unpackb(data, ext_hook=_unpack_extension)
         except _UNREADABLE:
-            value = _unpack_whole(data)
+            value = _unpack_whole(data)  # which says what is wrong by our limits, not by that length
     else:
         value = _unpack_whole(data)
     # One cheap scan for the byte that all three share keeps the usual frame off the slow road.

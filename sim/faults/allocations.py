@@ -6,7 +6,7 @@ gone from its group in the same turn, whatever it was at, and everything else of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -187,7 +187,7 @@ class _Storage:
         self._inner = inner
         self._failing = failing
 
-    def persist(self, writes: Sequence[GroupWrite], done: Callable[[], None]) -> None:
+    def persist(self, writes: Iterable[GroupWrite], done: Callable[[], None]) -> None:
         """Refuse a batch at once, or let it through."""
         self._failing.at("write", [self._host.groups[write.group] for write in writes])
         self._inner.persist(writes, done)

@@ -105,6 +105,23 @@ async def test_a_link_that_opens_sessions_without_end_is_put_off_and_nobody_else
         assert len(machine.sessions) == 21
 
 
+async def test_a_client_that_is_put_off_opens_its_sessions_a_moment_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(openings, "AT_ONCE", 2)
+    monkeypatch.setattr(openings, "EACH_NS", 20_000_000)
+    settings = Settings(founding_listen_s=0.05, slots=8)
+    async with (
+        asyncio.timeout(60),
+        ClusteredActorSystem(name="shop", host=HOST, port=0, config=settings) as system,
+    ):
+        port = system._node.address.port
+        async with ClusterClient(contact_points=[(HOST, port)], system_name="shop") as client:
+            counters = [client.distributed().counter(f"c-{number}", timeout=30) for number in range(40)]
+            assert await asyncio.gather(*(counter.increment() for counter in counters)) == [1] * 40
+            assert sum(len(slot.machine.sessions) for slot in system._node.requests.slots.values()) == 8
+
+
 async def test_a_long_frame_of_requests_is_taken_in_parts() -> None:
     async with one_node() as (system, client, link, epoch):
         opened = await link.ask([[0, 0, epoch, OP_WRITE, pack([OPEN, b"try", b"gate"]), b"p" * 16]])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 __all__ = ["ManualStorage"]
@@ -16,7 +16,7 @@ class ManualStorage:
         self.is_slow = False
         self.error: Exception | None = None
 
-    def persist(self, writes: Sequence[Any], done: Callable[[], None]) -> None:
+    def persist(self, writes: Iterable[Any], done: Callable[[], None]) -> None:
         del writes
         if self.error is not None:
             error, self.error = self.error, None

@@ -15,9 +15,10 @@ from __future__ import annotations
 
 import heapq
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import Any, NamedTuple, TypeVar, overload
+from itertools import starmap
+from typing import Any, NamedTuple, TypeVar
 
 from casty.address import process_of, replica_id, replica_number
 from casty.cluster.multiraft.group import Group, Replica, Write
@@ -541,7 +542,7 @@ def _write(group: Group, ready: Ready) -> Write:
     )
 
 
-class _Writes(Sequence[Write]):
+class _Writes:
     """What a batch has for storage, each made when it is looked at: storage in memory never does.
 
     Nothing of it changes afterwards: what `Host._go_ahead` takes out of a `Ready` is not for storage.
@@ -552,16 +553,5 @@ class _Writes(Sequence[Write]):
     def __init__(self, work: list[tuple[Group, Ready]]) -> None:
         self._work = work
 
-    def __len__(self) -> int:
-        return len(self._work)
-
-    @overload
-    def __getitem__(self, at: int) -> Write: ...
-
-    @overload
-    def __getitem__(self, at: slice) -> list[Write]: ...
-
-    def __getitem__(self, at: int | slice) -> Write | list[Write]:
-        if isinstance(at, slice):
-            return [_write(*one) for one in self._work[at]]
-        return _write(*self._work[at])
+    def __iter__(self) -> Iterator[Write]:
+        return starmap(_write, self._work)

@@ -33,8 +33,6 @@ KEY_KIND: Final = 0
 KEY_NAME: Final = 1
 """Where a key has what."""
 
-"""(kind, entity)."""
-
 FEW = 8
 
 TAKEN_FIELDS, TAKEN_BYTES = 6, 120

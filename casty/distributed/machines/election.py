@@ -204,11 +204,11 @@ class ElectionStructure(LineStructure):
         """See `Structure.begin`."""
         return ElectionLine(*head)
 
-    def _load(self, state: WaitQueue, table: int, key: Key, share: Share) -> None:
+    def _load(self, state: WaitQueue, table: int, shares: dict[Key, Share]) -> None:
         if table < WATCHERS:
-            super()._load(state, table, key, share)
+            super()._load(state, table, shares)
         else:
-            (_watchers(state) if table == WATCHERS else _stale(state))[key] = share
+            (_watchers(state) if table == WATCHERS else _stale(state)).update(shares)
 
 
 def _watchers(queue: WaitQueue) -> dict[Key, Share]:

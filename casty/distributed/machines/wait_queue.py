@@ -413,22 +413,20 @@ class LineStructure(Structure[WaitQueue]):
     def extend(self, state: WaitQueue, table: int, rows: Sequence[Any]) -> None:
         """See `Structure.extend`."""
         if table == DISMISSED:
-            for (session, seq), reply in rows:
-                state.dismiss({(session, seq): reply})
-                state.owners.add((session, seq))
-            return
-        for (session, seq), row in rows:
-            share = Share(*row)
-            self._load(state, table, (session, seq), share)
+            state.dismiss({(session, seq): reply for (session, seq), reply in rows})
+        else:
+            self._load(state, table, {(session, seq): Share(*row) for (session, seq), row in rows})
+        for (session, seq), _ in rows:
             state.owners.add((session, seq))
 
-    def _load(self, state: WaitQueue, table: int, key: Key, share: Share) -> None:
-        """Put a request into a table of a dump; see `freeze`."""
+    def _load(self, state: WaitQueue, table: int, shares: dict[Key, Share]) -> None:
+        """Put requests into a table of a dump; see `freeze`."""
         if table == WAITERS:
-            state.wait(key, share)
+            for key, share in shares.items():
+                state.wait(key, share)
             return
         if table == REVOKED:
-            state.revoke({key: share})
+            state.revoke(shares)
         else:
-            state.grants[key] = share
-        state.taken += share.amount
+            state.grants.update(shares)
+        state.taken += sum(share.amount for share in shares.values())

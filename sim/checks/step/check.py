@@ -5,7 +5,7 @@ Nothing here changes what happens: the storage port below does what the memory's
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from casty.address import node_id_of
@@ -70,7 +70,7 @@ class WatchedStorage:
         self._checks = checks
         self._process = process
 
-    def persist(self, writes: Sequence[Any], done: Callable[[], None]) -> None:
+    def persist(self, writes: Iterable[Any], done: Callable[[], None]) -> None:
         """Let the checks see the writes, then call `done`: memory is as durable at once as it will ever be."""
         self._checks.before_write(self._process, writes)
         done()
@@ -252,7 +252,7 @@ class StepChecks:
 
     # -- writes
 
-    def before_write(self, process: Process, writes: Sequence[Any]) -> None:
+    def before_write(self, process: Process, writes: Iterable[Any]) -> None:
         """Check terms, votes, logs and commits of one turn."""
         host = self._host(process.name)
         if host is None or self.first is not None:
@@ -270,7 +270,7 @@ class StepChecks:
                 self._see_expiries(process, group, write.entries)
                 self._guarded(self._check_lease, process, group)
 
-    def after_write(self, process: Process, writes: Sequence[Any]) -> None:
+    def after_write(self, process: Process, writes: Iterable[Any]) -> None:
         """Compare machines that applied the same: replicas with each other, and with ours (11, 15)."""
         host = self._host(process.name)
         if host is None or self.first is not None:

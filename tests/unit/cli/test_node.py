@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from casty.cli.node import say_ready
+from casty.cli.main import main
+from casty.cli.node import SWITCH_S, say_ready
 from casty.config_file import load_config
 from casty.errors import ConfigError
 
@@ -33,3 +37,26 @@ def test_a_working_directory_that_is_gone_is_named(monkeypatch: pytest.MonkeyPat
     gone.rmdir()
     with pytest.raises(ConfigError, match="working directory is gone"):
         load_config(environ={})
+
+
+@pytest.mark.parametrize(("before_s", "after_s"), [(0.005, SWITCH_S), (SWITCH_S / 2, SWITCH_S / 2)])
+def test_threads_take_turns_often_in_a_node(
+    before_s: float, after_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk's thread waits for its turn twice for each transaction; whoever set less keeps that."""
+    seen: list[float] = []
+
+    def run(serving: Coroutine[Any, Any, int]) -> int:
+        serving.close()
+        seen.append(sys.getswitchinterval())
+        return 0
+
+    monkeypatch.setattr("casty.cli.node.asyncio.run", run)
+    monkeypatch.setattr("casty.cli.node.logging.basicConfig", lambda **_: None)
+    present_s = sys.getswitchinterval()
+    sys.setswitchinterval(before_s)
+    try:
+        assert main(["node", "--name", "shop", "--host", "127.0.0.1", "--port", "25520"]) == 0
+    finally:
+        sys.setswitchinterval(present_s)
+    assert seen == [pytest.approx(after_s)]
